@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from edge_pipeline.core.errors import EdgePipelineError
+from edge_pipeline.core.errors import EdgePipelineError, StorageError
 from edge_pipeline.core.types import Failure
 
 P = ParamSpec("P")
@@ -16,6 +16,8 @@ _CAPTURE = threading.RLock()
 
 def isolated(stage: str) -> Callable[[Callable[P, R]], Callable[P, R | Failure]]:
     """Turn an error of a stage into a `Failure`, and pass on a `Failure` of the stage before.
+
+    A `StorageError` ends the run: no stage could keep its result.
 
     The failures are collected in the scorecard, and the run that holds one ends with an error. The stage function
     takes a keyword `subject`, the name of what it works on.
@@ -30,6 +32,8 @@ def isolated(stage: str) -> Callable[[Callable[P, R]], Callable[P, R | Failure]]
             subject = str(kwargs["subject"])
             try:
                 return function(*args, **kwargs)
+            except StorageError:
+                raise
             except EdgePipelineError as error:
                 return Failure(stage, subject, str(error))
             except Exception as error:

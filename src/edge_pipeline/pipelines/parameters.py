@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edge_pipeline.devices.settings import ProfileSettings
+
 
 class _Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,22 +79,6 @@ class CompileParameters(_Parameters):
     time_limit_s: float = Field(300.0, gt=0)
 
 
-class ProfileParameters(_Parameters):
-    """At least `min_inferences` and at least `min_seconds` of timed inferences, after `warmup`, per repeat.
-
-    Above `noisy_spread_pct` (difference of the two repeats' medians) the measurement is marked noisy.
-    """
-
-    warmup: int = Field(50, ge=1)
-    min_inferences: int = Field(100, ge=100)
-    min_seconds: float = Field(2.0, ge=2.0)
-    max_inferences: int = Field(50_000, ge=100)
-    threads: int = Field(1, ge=1)
-    images: int = Field(32, ge=1)
-    noisy_spread_pct: float = Field(10.0, gt=0)
-    time_limit_s: float = Field(300.0, gt=0)
-
-
 class ValidateParameters(_Parameters):
     """Time limit of running the test set on the device, in seconds."""
 
@@ -108,5 +94,5 @@ class ModelParameters(_Parameters):
     quantize: QuantizeParameters = QuantizeParameters()
     export: ExportParameters = ExportParameters()
     compile: CompileParameters = CompileParameters()
-    profile: ProfileParameters = ProfileParameters()
+    profile: ProfileSettings = ProfileSettings()
     validate_: ValidateParameters = Field(ValidateParameters(), alias="validate")

@@ -6,10 +6,12 @@ from edge_pipeline.core.types import Artifact, Split, TensorSpec
 from edge_pipeline.datasets.base import open_dataset
 from edge_pipeline.datasets.split import split_samples
 from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.pipelines.isolation import isolated
 from edge_pipeline.pipelines.parameters import FinetuneParameters, SplitParameters
 
 
-def split(parameters: SplitParameters, *, spec: ModelSpec) -> Split:
+@isolated("split")
+def split(parameters: SplitParameters, *, spec: ModelSpec, subject: str) -> Split:
     """Fix which sample is for training, validation and test."""
     samples = open_dataset(spec.dataset, spec.image_shape)
     return split_samples(
@@ -17,7 +19,8 @@ def split(parameters: SplitParameters, *, spec: ModelSpec) -> Split:
     )
 
 
-def finetune(split: Split, checkpoints: Path, parameters: FinetuneParameters, *, spec: ModelSpec, name: str) -> Artifact:
+@isolated("finetune")
+def finetune(split: Split, checkpoints: Path, parameters: FinetuneParameters, *, spec: ModelSpec, subject: str) -> Artifact:
     """Fine-tune; return the best weights with the training's history."""
     import torch
 
@@ -25,12 +28,12 @@ def finetune(split: Split, checkpoints: Path, parameters: FinetuneParameters, *,
     from edge_pipeline.pipelines.finetune.training import fingerprint, train
 
     samples = open_dataset(spec.dataset, spec.image_shape)
-    trained = train(spec, samples, split, parameters, checkpoints, name)
+    trained = train(spec, samples, split, parameters, checkpoints, subject)
     best = trained.history[trained.best_epoch - 1]
     return Artifact(
         "weights",
         {"weights.pt": state_to_bytes(trained.state)},
-        {"dataset": split.dataset_hash, "training": fingerprint(spec, split, parameters, name)},
+        {"dataset": split.dataset_hash, "training": fingerprint(spec, split, parameters, subject)},
         (TensorSpec("image", (1, *spec.image_shape), "float32"),),
         (TensorSpec("logits", (1, spec.classes), "float32"),),
         {"torch": torch.__version__},

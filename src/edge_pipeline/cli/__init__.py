@@ -1,0 +1,5 @@
+"""`kedro edge ...`"""
+import click
+@click.group()
+def commands(): pass
+cli = commands

@@ -1,0 +1,1 @@
+"""What runs on a device: load one artifact, run it, write down what was seen."""

@@ -1,0 +1,119 @@
+"""`python -m edge_pipeline.devices.agent REQUEST`: do one action in a fresh process and write its result to a file.
+
+REQUEST is a JSON file with `action` (`profile`, `layers` or `infer`), `runtime`, `model`, `inputs` (an .npy file of
+images (n, c, h, w) float32), `threads`, `result` (file to write), and for `profile` the numbers `warmup`,
+`min_inferences`, `min_seconds`; for `layers` the number `runs`. Only the standard library, NumPy and
+the runtime are loaded, so that the memory of this process is what an application would need.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_pipeline.core.child import die_with_parent
+from edge_pipeline.runtimes.session import Session, open_session, run
+
+
+def main(request: dict[str, Any]) -> None:
+    """Do the action of `request`."""
+    images = np.load(request["inputs"], allow_pickle=False)
+    result = Path(request["result"])
+    if request["action"] == "infer":
+        session = _open(request)
+        outputs = [run(session, [image[None]])[0] for image in images]
+        _write(result, lambda path: np.save(path, np.concatenate(outputs)))
+        return
+    if request["action"] == "layers":
+        found: Any = _open(request).layers([images[:1]], request["runs"])
+    else:
+        found = profile(request, images)
+    _write(result, lambda path: path.write_text(json.dumps(found)))
+
+
+def profile(request: dict[str, Any], images: Any) -> dict[str, Any]:
+    """Measure loading, the first inference, and many more; times are of the engine alone, in milliseconds."""
+    _import_engine(request)
+    baseline = _peak_memory_mb()
+    start = time.perf_counter_ns()
+    session = _open(request)
+    loaded = time.perf_counter_ns()
+    inputs = [session.encode([image[None]]) for image in images]
+    first = time.perf_counter_ns()
+    session.invoke(inputs[0])
+    first_ms = (time.perf_counter_ns() - first) / 1e6
+    for index in range(request["warmup"]):
+        session.invoke(inputs[index % len(inputs)])
+    busy_before = _cpu_times()
+    samples: list[float] = []
+    begin = time.perf_counter_ns()
+    while True:
+        native = inputs[len(samples) % len(inputs)]
+        tick = time.perf_counter_ns()
+        session.invoke(native)
+        now = time.perf_counter_ns()
+        samples.append((now - tick) / 1e6)
+        if len(samples) >= request["min_inferences"] and now - begin >= request["min_seconds"] * 1e9:
+            break
+    return {
+        "load_ms": (loaded - start) / 1e6,
+        "first_inference_ms": first_ms,
+        "samples_ms": samples,
+        "peak_memory_mb": _peak_memory_mb(),
+        "baseline_memory_mb": baseline,
+        "other_cpu_pct": _other_cpu(busy_before, _cpu_times()),
+        "runtime_version": session.version,
+    }
+
+
+def _open(request: dict[str, Any]) -> Session:
+    return open_session(request["runtime"], Path(request["model"]), threads=request["threads"])
+
+
+def _import_engine(request: dict[str, Any]) -> None:
+    if request["runtime"] == "onnx":
+        import edge_pipeline.runtimes.onnx_session
+    else:
+        import edge_pipeline.runtimes.litert_session  # noqa: F401
+
+
+def _peak_memory_mb() -> float:
+    """Peak resident memory of this process in 10^6 bytes.
+
+    Read from /proc, because getrusage's figure is inherited from the process that started this one.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise OSError("/proc/self/status has no VmHWM")
+
+
+def _cpu_times() -> tuple[float, float, float]:
+    """Seconds: all CPUs in total, all CPUs busy, this process."""
+    try:
+        fields = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return 0.0, 0.0, 0.0
+    tick = os.sysconf("SC_CLK_TCK")
+    return sum(fields) / tick, (sum(fields) - fields[3] - fields[4]) / tick, time.process_time()
+
+
+def _other_cpu(before: tuple[float, float, float], after: tuple[float, float, float]) -> float | None:
+    """Share of the machine that other processes took meanwhile, in percent; `None` where /proc/stat is missing."""
+    total, busy, own = (b - a for a, b in zip(before, after, strict=True))
+    return max(0.0, 100 * (busy - own) / total) if total else None
+
+
+def _write(path: Path, write: Any) -> None:
+    temporary = path.with_name(f"partial-{path.name}")
+    write(temporary)
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    main(json.loads(Path(sys.argv[1]).read_text()))

@@ -1,0 +1,117 @@
+"""This machine as a device."""
+
+import json
+import os
+import platform
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_pipeline.core.child import ChildError, run_child
+from edge_pipeline.core.errors import DeviceError
+from edge_pipeline.core.files import disk_errors
+from edge_pipeline.core.progress import track
+from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
+from edge_pipeline.devices.inventory import Float
+from edge_pipeline.devices.settings import ProfileSettings
+from edge_pipeline.devices.summary import summarise
+
+REPEATS = 2
+LAYER_RUNS = 50
+_MEASURING = threading.Lock()
+"""Two measurements at once would measure each other."""
+
+
+class Host:
+    """Runs each action in a fresh process that loads nothing but the runtime and the artifact."""
+
+    def describe(self) -> dict[str, str]:
+        """Processor, number of CPUs this process may use, operating system."""
+        return {
+            "kind": "host",
+            "cpu": _cpu_model(),
+            "cpus": str(len(os.sched_getaffinity(0))),
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        }
+
+    def profile(self, artifact: Artifact, images: Float, settings: ProfileSettings, target: str) -> Profile:
+        """Measure in two fresh processes, then list the layers in a third.
+
+        Raises:
+            DeviceError: the artifact cannot be loaded or run, or takes too long.
+        """
+        numbers = settings.model_dump(include={"warmup", "min_inferences", "min_seconds"})
+        limit = settings.time_limit_s
+        with _MEASURING:
+            found = [
+                json.loads(self._act("profile", artifact, images, settings.threads, limit, target, **numbers))
+                for _ in track(range(REPEATS), f"{target}: profile", REPEATS)
+            ]
+            layers = json.loads(
+                self._act("layers", artifact, images, settings.threads, limit, target, runs=LAYER_RUNS)
+            )
+        version = [one.pop("runtime_version") for one in found][0]
+        repeats = [Repeat(**{**one, "samples_ms": tuple(one["samples_ms"])}) for one in found]
+        return summarise(
+            target, artifact, repeats, [Layer(**layer) for layer in layers], settings, self.describe(), version
+        )
+
+    def infer(self, artifact: Artifact, images: Float, *, threads: int, time_limit_s: float, target: str) -> Float:
+        """Return the outputs (n, ...) of `images` (n, c, h, w), each run alone in one fresh process.
+
+        Raises:
+            DeviceError: the artifact cannot be loaded or run, or takes too long.
+        """
+        data = self._act("infer", artifact, images, threads, time_limit_s, target)
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            file.seek(0)
+            outputs: Float = np.load(file, allow_pickle=False)
+        return outputs
+
+    def _act(
+        self,
+        action: str,
+        artifact: Artifact,
+        images: Float,
+        threads: int,
+        time_limit_s: float,
+        target: str,
+        **numbers: Any,
+    ) -> bytes:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            result = folder / ("result.npy" if action == "infer" else "result.json")
+            request = {
+                "action": action,
+                "runtime": artifact.details["runtime"],
+                "model": str(folder / artifact.details["model"]),
+                "inputs": str(folder / "inputs.npy"),
+                "threads": threads,
+                "result": str(result),
+                **numbers,
+            }
+            with disk_errors(folder / "request.json"):
+                artifact.unpack(folder)
+                np.save(folder / "inputs.npy", images)
+                (folder / "request.json").write_text(json.dumps(request))
+            try:
+                run_child(
+                    "edge_pipeline.devices.agent", [str(folder / "request.json")], time_limit_s=time_limit_s
+                )
+                return result.read_bytes()
+            except (ChildError, OSError) as error:
+                raise DeviceError(f"{target}: the device 'host' could not {action} the artifact; {error}") from error
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

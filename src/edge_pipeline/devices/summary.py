@@ -1,0 +1,70 @@
+"""Turn raw measurements into the metrics that every device reports under the same names."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
+from edge_pipeline.devices.settings import ProfileSettings
+
+BUSY_PCT = 25.0
+"""Share of the machine that others may take before the figures come with a warning."""
+
+
+def summarise(
+    target: str,
+    artifact: Artifact,
+    repeats: Sequence[Repeat],
+    layers: Sequence[Layer],
+    settings: ProfileSettings,
+    device: Mapping[str, str],
+    runtime_version: str,
+) -> Profile:
+    """Return the `Profile`. Latency percentiles are over the samples of all repeats together.
+
+    Loading and first inference are the mean of the repeats, memory is the largest.
+    """
+    samples = np.concatenate([repeat.samples_ms for repeat in repeats])
+    medians = [float(np.median(repeat.samples_ms)) for repeat in repeats]
+    spread = 100 * (max(medians) - min(medians)) / min(medians)
+    p50, p90, p99 = (float(value) for value in np.percentile(samples, [50, 90, 99]))
+    metrics = {
+        "latency_p50_ms": p50,
+        "latency_p90_ms": p90,
+        "latency_p99_ms": p99,
+        "latency_mean_ms": float(samples.mean()),
+        "latency_min_ms": float(samples.min()),
+        "latency_spread_pct": spread,
+        "inferences": float(samples.size),
+        "first_inference_ms": float(np.mean([repeat.first_inference_ms for repeat in repeats])),
+        "load_ms": float(np.mean([repeat.load_ms for repeat in repeats])),
+        "throughput_ips": float(1000 / samples.mean()),
+        "peak_memory_mb": max(repeat.peak_memory_mb for repeat in repeats),
+        "model_memory_mb": max(repeat.peak_memory_mb - repeat.baseline_memory_mb for repeat in repeats),
+        "size_mb": artifact.size_bytes / 1e6,
+    }
+    return Profile(
+        target,
+        artifact.hash,
+        artifact.lineage,
+        metrics,
+        tuple(repeats),
+        tuple(layers),
+        settings.threads,
+        dict(device),
+        runtime_version,
+        tuple(_warnings(spread, repeats, settings)),
+    )
+
+
+def _warnings(spread: float, repeats: Sequence[Repeat], settings: ProfileSettings) -> list[str]:
+    found = []
+    if spread > settings.noisy_spread_pct:
+        found.append(
+            f"the two repeats differ by {spread:.0f}% (limit {settings.noisy_spread_pct:g}%): the machine was too "
+            "noisy for these latencies to mean anything; profile again when it is quiet"
+        )
+    others = [repeat.other_cpu_pct for repeat in repeats if repeat.other_cpu_pct is not None]
+    if others and max(others) > BUSY_PCT:
+        found.append(f"other processes took {max(others):.0f}% of the machine during the measurement")
+    return found

@@ -1,0 +1,2 @@
+command_hooks=None
+def report_errors_plainly(): pass

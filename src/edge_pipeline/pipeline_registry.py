@@ -1,0 +1,106 @@
+"""Kedro's entrance: the pipelines that models.yml describes."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_pipeline.core.errors import ConfigError
+from edge_pipeline.pipelines.config import Project, parse
+
+if TYPE_CHECKING:
+    from kedro.config import OmegaConfigLoader
+    from kedro.pipeline import Pipeline
+
+_PATTERNS = {
+    "models": ["models.yml"],
+    "devices": ["devices.yml"],
+    "mlflow": ["mlflow.yml"],
+}
+_session: dict[str, Any] = {}
+
+
+def use_session(conf_source: str, env: str | None, parameters: Mapping[str, Any]) -> Project:
+    """Read the configuration of a session, of which Kedro tells the registry nothing.
+
+    Args:
+        conf_source: the conf folder.
+        env: the run environment, `--env`.
+        parameters: all parameters, those of the command line included.
+
+    Raises:
+        ConfigError: lists every problem found.
+    """
+    _session.update(conf_source=conf_source, env=env)
+    loader = _loader(conf_source, env)
+    return _parse(Path(conf_source).parent, loader, parameters)
+
+
+def load_project() -> Project:
+    """Read the configuration of the session, or of the project of the current folder, without its parameters."""
+    if _session:
+        conf_source, env = _session["conf_source"], _session["env"]
+    else:
+        from kedro.framework.project import settings
+        from kedro.utils import find_kedro_project
+
+        root = find_kedro_project(Path.cwd()) or Path.cwd()
+        conf_source, env = str(Path(root) / settings.CONF_SOURCE), os.environ.get("KEDRO_ENV")
+    return _parse(Path(conf_source).parent, _loader(conf_source, env), {})
+
+
+def register_pipelines() -> "dict[str, Pipeline]":
+    """Return one pipeline per model of models.yml, and `__default__`."""
+    from edge_pipeline.pipelines.assemble import pipelines
+
+    return pipelines(load_project())
+
+
+def with_edge_pipelines(
+    register: "Callable[[], dict[str, Pipeline]]",
+) -> "Callable[[], dict[str, Pipeline]]":
+    """Add the pipelines of models.yml to those of another project's `register_pipelines`.
+
+    The default pipeline of that project is followed by those of the default models.
+
+    Raises:
+        ConfigError: both have a pipeline of the same name.
+    """
+
+    @functools.wraps(register)
+    def both() -> "dict[str, Pipeline]":
+        theirs, ours = register(), register_pipelines()
+        default = ours.pop("__default__")
+        same = sorted(set(theirs) & set(ours))
+        if same:
+            raise ConfigError(f"models.yml: the project already has a pipeline named '{name}'" for name in same)
+        if "__default__" in theirs:
+            default = theirs["__default__"] + default
+        return {**theirs, **ours, "__default__": default}
+
+    return both
+
+
+def _loader(conf_source: str, env: str | None) -> "OmegaConfigLoader":
+    from kedro.config import OmegaConfigLoader
+
+    return OmegaConfigLoader(
+        conf_source, env=env, base_env="base", default_run_env="local", config_patterns=_PATTERNS
+    )
+
+
+def _parse(root: Path, loader: "OmegaConfigLoader", parameters: Mapping[str, Any]) -> Project:
+    found = {}
+    for key in _PATTERNS:
+        try:
+            found[key] = loader[key] or {}
+        except KeyError:
+            found[key] = {}
+        except Exception as error:
+            from kedro.config import MissingConfigException
+
+            if not isinstance(error, MissingConfigException):
+                raise ConfigError([f"{_PATTERNS[key][0]}: {error}"]) from error
+            found[key] = {}
+    return parse(root, found["models"], found["devices"], parameters, found["mlflow"])

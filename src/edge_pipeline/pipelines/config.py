@@ -1,0 +1,172 @@
+"""Check the whole configuration at once and say everything that is wrong with it."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge_pipeline.core.errors import ConfigError, suggest
+from edge_pipeline.datasets.base import ImageFolderSpec
+from edge_pipeline.devices.inventory import DeviceSpec
+from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.pipelines.parameters import ModelParameters
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class TrackingSpec(BaseModel):
+    """`mlflow.yml`: where runs are logged.
+
+    `tracking_uri` empty means the variable MLFLOW_TRACKING_URI, or else a SQLite file in the project.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    experiment: str = "edge-pipeline"
+    tracking_uri: str | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    """The typed configuration of a project."""
+
+    root: Path
+    models: Mapping[str, ModelSpec] = field(default_factory=dict)
+    devices: Mapping[str, DeviceSpec] = field(default_factory=dict)
+    parameters: Mapping[str, ModelParameters] = field(default_factory=dict)
+    tracking: TrackingSpec = TrackingSpec()
+
+
+def parse(
+    root: Path,
+    models: Mapping[str, Any],
+    devices: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    tracking: Mapping[str, Any],
+) -> Project:
+    """Return the typed configuration.
+
+    Args:
+        root: the project's folder; relative paths start there.
+        models: content of models.yml.
+        devices: content of devices.yml.
+        parameters: all parameters of the project, with those of the command line merged in.
+        tracking: content of mlflow.yml.
+
+    Raises:
+        ConfigError: lists every problem found.
+    """
+    problems: list[str] = []
+    typed_models = {
+        name: spec
+        for name, content in models.items()
+        if (spec := _typed(ModelSpec, content, f"models.yml: {name}", problems))
+    }
+    typed_devices = {
+        name: spec
+        for name, content in devices.items()
+        if (spec := _typed(DeviceSpec, content, f"devices.yml: {name}", problems))
+    }
+    for name in [*models, *devices]:
+        if not name.replace("_", "a").isalnum():
+            problems.append(f"'{name}' is not a usable name: letters, digits and _ only")
+    for name, spec in typed_models.items():
+        for device in spec.targets.devices:
+            if device not in devices:
+                problems.append(
+                    f"models.yml: {name}.targets.devices: no device '{device}' in devices.yml; "
+                    f"{suggest(device, devices)}"
+                )
+    typed_parameters = {}
+    for name in models:
+        checked = _typed(ModelParameters, parameters.get(name) or {}, f"parameters: {name}", problems)
+        if checked:
+            typed_parameters[name] = checked
+    for name in set(parameters) - set(models):
+        if difflib.get_close_matches(name, models, n=1, cutoff=0.75):
+            problems.append(f"parameters: no model '{name}' in models.yml; {suggest(name, models)}")
+    settings = _typed(TrackingSpec, tracking, "mlflow.yml", problems)
+    if problems or settings is None:
+        raise ConfigError(problems)
+    return Project(
+        root,
+        {name: _located(spec, root) for name, spec in typed_models.items()},
+        typed_devices,
+        {name: _started(one, root) for name, one in typed_parameters.items()},
+        settings,
+    )
+
+
+def _typed(kind: type[M], content: Any, where: str, problems: list[str]) -> M | None:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        problems += [_explain(kind, item, where) for item in error.errors()]
+        return None
+
+
+def _explain(kind: type[BaseModel], item: Any, where: str) -> str:
+    """Return one problem as `file: path: what; hint`."""
+    path = [str(part) for part in item["loc"]]
+    place = ".".join([where, *path])
+    if item["type"] == "extra_forbidden":
+        valid = _keys(kind, item["loc"][:-1])
+        return f"{'.'.join([where, *path[:-1]])}: unknown key '{path[-1]}'; {suggest(path[-1], valid)}"
+    if item["type"] == "missing":
+        return f"{'.'.join([where, *path[:-1]])}: the key '{path[-1]}' is missing"
+    if item["type"] in ("enum", "literal_error", "union_tag_invalid"):
+        context = item.get("ctx", {})
+        listed = context.get("expected") or context.get("expected_tags") or ""
+        valid = [name.strip().strip("'") for name in listed.replace(" or ", ",").split(",")]
+        given = context.get("tag", item["input"])
+        return f"{place}: '{given}' is not known; {suggest(str(given), valid)}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[:1].lower()}{message[1:]} (given: {item['input']!r:.60})"
+
+
+def _keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Return the valid keys at `path` below `kind`."""
+    current: Any = kind
+    for part in path:
+        fields = _fields(current)
+        if part in fields:
+            current = fields[part]
+        else:
+            current = next((c for c in _classes(current) if _tag(c) == part), current)
+    return list(_fields(current))
+
+
+def _fields(annotation: Any) -> dict[str, Any]:
+    return {
+        info.alias or name: info.annotation
+        for cls in _classes(annotation)
+        for name, info in cls.model_fields.items()
+    }
+
+
+def _classes(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [cls for argument in get_args(annotation) for cls in _classes(argument)]
+
+
+def _tag(cls: type[BaseModel]) -> str | None:
+    info = cls.model_fields.get("type")
+    return str(get_args(info.annotation)[0]) if info else None
+
+
+def _located(spec: ModelSpec, root: Path) -> ModelSpec:
+    if not isinstance(spec.dataset, ImageFolderSpec):
+        return spec
+    dataset = spec.dataset.model_copy(update={"path": root / spec.dataset.path})
+    return spec.model_copy(update={"dataset": dataset})
+
+
+def _started(parameters: ModelParameters, root: Path) -> ModelParameters:
+    start = parameters.finetune.checkpoint
+    if start is None:
+        return parameters
+    finetune = parameters.finetune.model_copy(update={"checkpoint": root / start})
+    return parameters.model_copy(update={"finetune": finetune})

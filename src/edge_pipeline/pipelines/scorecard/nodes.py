@@ -1,0 +1,106 @@
+"""Put all targets of a model side by side."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from edge_pipeline.core.types import Artifact, Failure, Profile, Target, Validation
+
+MEASURED = (
+    "accuracy",
+    "accuracy_vs_float",
+    "latency_p50_ms",
+    "latency_p99_ms",
+    "first_inference_ms",
+    "load_ms",
+    "peak_memory_mb",
+    "energy_mj",
+    "size_mb",
+    "sqnr_float_db",
+    "sqnr_sim_db",
+)
+"""Columns of numbers; a number that was not measured is missing, never 0."""
+
+Result = Profile | Validation | Failure | None
+
+
+def scorecard(
+    weights: Artifact | Failure, *results: Result, targets: Sequence[Target]
+) -> tuple[Any, Any, Any]:
+    """Return the table (a data frame), the confusion matrices and the latency histograms (figures) of all targets.
+
+    Args:
+        weights: the present network. Results made from another one are left out.
+        *results: profile and validation of each target, in the order of `targets`; `None` if never made.
+        targets: all targets of the model.
+    """
+    import pandas as pd
+
+    from edge_pipeline.pipelines.scorecard.figures import confusion_figure, latency_figure
+
+    pairs = [_current(weights, results[2 * i : 2 * i + 2]) for i in range(len(targets))]
+    rows = [row(target, pair) for target, pair in zip(targets, pairs, strict=True) if any(pair)]
+    add_comparisons(rows)
+    columns = ["target", "device", "runtime", "precision", *MEASURED, "pareto", "status", "warnings"]
+    found = [result for pair in pairs for result in pair]
+    return (
+        pd.DataFrame(rows, columns=columns),
+        confusion_figure([r for r in found if isinstance(r, Validation)]),
+        latency_figure([r for r in found if isinstance(r, Profile)]),
+    )
+
+
+def row(target: Target, results: Iterable[Result]) -> dict[str, Any]:
+    """Return one line of the table."""
+    found: dict[str, Any] = {
+        "target": target.name,
+        "device": target.device,
+        "runtime": target.runtime.value,
+        "precision": target.precision.value,
+    }
+    status, warnings = [], []
+    for result in results:
+        if isinstance(result, Profile):
+            found |= {key: value for key, value in result.metrics.items() if key in MEASURED}
+            warnings += result.warnings
+        elif isinstance(result, Validation):
+            found |= {key: value for key, value in result.metrics.items() if key in MEASURED}
+        elif isinstance(result, Failure):
+            status.append(f"{result.stage} failed: {result.message}")
+    return {**found, "status": "; ".join(dict.fromkeys(status)) or "ok", "warnings": "; ".join(warnings)}
+
+
+def add_comparisons(rows: list[dict[str, Any]]) -> None:
+    """Add `accuracy_vs_float` (same device and runtime) and `pareto` to each row, in place.
+
+    A target is on the Pareto front of its device when no other target there is at least as good in accuracy, median
+    latency and peak memory, and better in one of them.
+    """
+    floats = {(r["device"], r["runtime"]): r.get("accuracy") for r in rows if r["precision"] == "float"}
+    for one in rows:
+        reference = floats.get((one["device"], one["runtime"]))
+        if reference is not None and one.get("accuracy") is not None:
+            one["accuracy_vs_float"] = one["accuracy"] - reference
+        mine = _merits(one)
+        others = (_merits(r) for r in rows if r["device"] == one["device"])
+        one["pareto"] = mine is not None and not any(
+            other is not None and other != mine and all(o >= m for o, m in zip(other, mine, strict=True))
+            for other in others
+        )
+
+
+def _merits(one: dict[str, Any]) -> tuple[float, ...] | None:
+    values = (one.get("accuracy"), one.get("latency_p50_ms"), one.get("peak_memory_mb"))
+    if values[0] is None or values[1] is None or values[2] is None:
+        return None
+    return values[0], -values[1], -values[2]
+
+
+def _current(weights: Artifact | Failure, pair: Iterable[Result]) -> tuple[Result, ...]:
+    if isinstance(weights, Failure):
+        return (weights,)
+    return tuple(
+        result
+        if isinstance(result, Failure) or (result and result.lineage.get("weights") == weights.hash)
+        else None
+        for result in pair
+    )

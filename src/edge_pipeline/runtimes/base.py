@@ -1,0 +1,40 @@
+"""What a runtime is, and the list of those that models.yml can name."""
+
+import importlib
+from typing import Any, Protocol, cast
+
+from edge_pipeline.core.types import Artifact, RuntimeName, Target
+
+_MODULES = {
+    RuntimeName.ONNX: "edge_pipeline.runtimes.onnx",
+    RuntimeName.TFLITE: "edge_pipeline.runtimes.litert",
+}
+
+
+class Runtime(Protocol):
+    """A module that turns an exported model into what its engine runs."""
+
+    def compile(self, exported: Artifact, target: Target, *, time_limit_s: float) -> Artifact:
+        """Return a `compiled` artifact with one file, which `details["model"]` names.
+
+        Raises:
+            CompileError: the engine's compiler refused the model, crashed, or took too long.
+        """
+
+
+def runtime(name: RuntimeName) -> Runtime:
+    """Import and return the runtime `name`."""
+    return cast(Runtime, importlib.import_module(_MODULES[name]))
+
+
+def compiled(exported: Artifact, target: Target, model: str, data: bytes, tools: dict[str, str], **details: Any) -> Artifact:
+    """Return the `compiled` artifact of one model file."""
+    return Artifact(
+        "compiled",
+        {model: data},
+        exported.lineage,
+        exported.inputs,
+        exported.outputs,
+        {**exported.tools, **tools},
+        {"model": model, "runtime": target.runtime.value, "precision": target.precision.value, **details},
+    )

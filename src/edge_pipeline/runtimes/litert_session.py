@@ -1,0 +1,60 @@
+"""LiteRT (TFLite) on the CPU, with its XNNPACK delegate."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert.interpreter import Interpreter
+
+from edge_pipeline.runtimes.session import Tensor, dequantize, quantize
+
+
+class LiteRTSession:
+    """A model loaded by the LiteRT interpreter. int8 inputs and outputs are converted from and to float."""
+
+    version = f"ai-edge-litert {version('ai-edge-litert')}"
+
+    def __init__(self, model: Path | bytes, *, threads: int) -> None:
+        source: dict[str, Any] = (
+            {"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}
+        )
+        self._interpreter = Interpreter(**source, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+
+    def encode(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Quantize inputs that the model takes as integers."""
+        return [
+            quantize(value, *detail["quantization"], detail["dtype"]) if detail["quantization"][0] else value
+            for value, detail in zip(inputs, self._inputs, strict=True)
+        ]
+
+    def invoke(self, native: Sequence[Tensor]) -> list[Tensor]:
+        """Copy the tensors in, run the model once, copy the tensors out."""
+        for value, detail in zip(native, self._inputs, strict=True):
+            self._interpreter.set_tensor(detail["index"], value)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+
+    def decode(self, native: Sequence[Tensor]) -> list[Tensor]:
+        """Dequantize integer outputs."""
+        return [
+            dequantize(value, *detail["quantization"]) if detail["quantization"][0] else value
+            for value, detail in zip(native, self._outputs, strict=True)
+        ]
+
+    def layers(self, inputs: Sequence[Tensor], runs: int) -> list[dict[str, Any]]:
+        """Operators without times: the Python wheel of LiteRT has no per-operator profiler."""
+        names = {detail["index"]: detail["name"] for detail in self._interpreter.get_tensor_details()}
+        return [
+            {
+                "name": names.get(int(operator["outputs"][0]), "") if len(operator["outputs"]) else "",
+                "type": operator["op_name"],
+                "compute_unit": "cpu",
+                "time_ms": None,
+            }
+            for operator in self._interpreter._get_ops_details()
+            if operator["op_name"] != "DELEGATE"
+        ]
