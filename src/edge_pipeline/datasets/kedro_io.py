@@ -36,7 +36,7 @@ class _StageDataset(AbstractDataset[Any, Any]):
     def save(self, data: Any) -> None:
         """Replace what is there. A `Failure` removes the old result: it is never taken for the new one."""
         if isinstance(data, Failure):
-            self._discard()
+            self.discard()
             write_atomically(self._failure_path, json_bytes(TypeAdapter(Failure).dump_python(data)))
             return
         self._failure_path.unlink(missing_ok=True)
@@ -55,7 +55,8 @@ class _StageDataset(AbstractDataset[Any, Any]):
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._path)}
 
-    def _discard(self) -> None:
+    def discard(self) -> None:
+        """Delete the result, if there is one."""
         raise NotImplementedError
 
     def _write(self, data: Any) -> None:
@@ -82,7 +83,8 @@ class RecordDataset(_StageDataset):
     def _exists(self) -> bool:
         return self._path.is_file()
 
-    def _discard(self) -> None:
+    def discard(self) -> None:
+        """Delete the file."""
         self._path.unlink(missing_ok=True)
 
     def _write(self, data: Any) -> None:
@@ -105,7 +107,8 @@ class ArtifactDataset(_StageDataset):
     def _exists(self) -> bool:
         return (self._path / MANIFEST).is_file()
 
-    def _discard(self) -> None:
+    def discard(self) -> None:
+        """Delete the folder, its manifest first."""
         (self._path / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self._path, ignore_errors=True)
 

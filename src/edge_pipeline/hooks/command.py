@@ -1,2 +1,54 @@
-command_hooks=None
-def report_errors_plainly(): pass
+"""Report a user's mistake as one message instead of a traceback."""
+
+import errno
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from types import TracebackType
+
+from edge_pipeline.core.errors import EdgePipelineError, suggest
+
+_UNKNOWN_PIPELINE = re.compile(r"Failed to find the pipeline named '([^']*)'")
+_KEDRO_MISTAKES = ("Pipeline contains no nodes", "Pipeline does not contain nodes", "Node names", "Given configuration")
+
+
+def report_errors_plainly() -> None:
+    """Print errors that a user can do something about as text; leave all others to the hook that was there."""
+    warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
+    previous = sys.excepthook
+
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        message = explain(error)
+        if message is None:
+            previous(kind, error, trace)
+        else:
+            print(f"\nError: {message}", file=sys.stderr)
+
+    sys.excepthook = report
+
+
+def explain(error: BaseException) -> str | None:
+    """Return what to tell the user, or `None` if `error` is a defect whose traceback matters."""
+    for one in _chain(error):
+        if isinstance(one, EdgePipelineError):
+            return str(one)
+        if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"the disk is full: {one}. Free some space and run the same command again."
+    text = str(error)
+    unknown = _UNKNOWN_PIPELINE.search(text)
+    if unknown:
+        from kedro.framework.project import pipelines
+
+        valid = [name for name in pipelines if name != "__default__"]
+        return f"no model or pipeline is named '{unknown[1]}'; {suggest(unknown[1], valid)}"
+    if isinstance(error, ValueError) and text.startswith(_KEDRO_MISTAKES):
+        return text
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__

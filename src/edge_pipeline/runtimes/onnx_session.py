@@ -14,7 +14,12 @@ ort.set_default_logger_severity(3)
 
 
 class OnnxSession:
-    """A model loaded by ONNX Runtime's CPU execution provider with all graph optimisations."""
+    """A model loaded by ONNX Runtime's CPU execution provider with all graph optimisations.
+
+    On x86 processors without VNNI instructions the int8 kernels add pairs of products in 16 bits, which overflow; the
+    session is told to prefer the kernels that do not. On one such processor this raised the agreement with AIMET's
+    simulation from 17 to 47 dB.
+    """
 
     version = f"onnxruntime {ort.__version__}"
 
@@ -68,6 +73,7 @@ class OnnxSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.x64quantprecision", "1")
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         return options
 

@@ -16,7 +16,7 @@ from edge_pipeline.pipelines.isolation import isolated, one_at_a_time
 from edge_pipeline.pipelines.parameters import ExportParameters, QuantizeParameters
 from edge_pipeline.pipelines.quantize.nodes import build_simulation
 
-MINIMUM_DB = {Precision.FLOAT: 80.0, Precision.W8A8: 15.0}
+MINIMUM_DB = {Precision.FLOAT: 80.0, Precision.W8A8: 20.0}
 """Below this agreement between the exported file and its source, the export is wrong, not rounded."""
 
 
@@ -51,7 +51,7 @@ def export(
 
     from edge_pipeline.models import classifier
     from edge_pipeline.quantization.export import to_onnx, to_program
-    from edge_pipeline.runtimes.onnx_session import OnnxSession
+    from edge_pipeline.runtimes.session import open_session, run
 
     samples = open_dataset(spec.dataset, spec.image_shape)
     chosen = stratified_subset(samples, split.validation, parameters.check_images, split.seed)
@@ -65,8 +65,8 @@ def export(
         float_outputs = net(torch.from_numpy(images)).numpy()
         source_outputs = module(torch.from_numpy(images)).numpy()
     files = {"model.onnx": to_onnx(module, dummy, opset=parameters.opset, quantized=quantized)}
-    session = OnnxSession(files["model.onnx"], threads=1)
-    exported = np.concatenate([session.run([image[None]])[0] for image in images])
+    session = open_session("onnx", files["model.onnx"], threads=1)
+    exported = np.concatenate([run(session, [image[None]])[0] for image in images])
     agreement = sqnr_db(source_outputs, exported)
     if agreement < MINIMUM_DB[precision]:
         raise ExportError(

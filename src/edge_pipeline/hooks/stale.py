@@ -1,0 +1,61 @@
+"""Find results that were made from something that has been made anew since."""
+
+from typing import Any
+
+from edge_pipeline.core.errors import StorageError
+from edge_pipeline.core.types import Artifact, Failure
+from edge_pipeline.models.spec import ModelSpec
+
+
+def discard_stale(catalog: Any, model: str, spec: ModelSpec) -> list[str]:
+    """Delete damaged results and results of older parents, so that `--only-missing-outputs` makes them again.
+
+    Returns:
+        Names of the datasets that were deleted.
+    """
+    discarded: list[str] = []
+
+    def visit(name: str, known: dict[str, str | None]) -> Any:
+        found = _load(catalog, f"{model}.{name}")
+        if isinstance(found, StorageError) or (found is not None and not _fresh(found, known)):
+            catalog.get(f"{model}.{name}").discard()
+            discarded.append(f"{model}.{name}")
+            return None
+        return found
+
+    def note(found: Any, kind: str, known: dict[str, str | None]) -> dict[str, str | None]:
+        return {**known, kind: found.hash if isinstance(found, Artifact) else None}
+
+    split = visit("split", {})
+    weights = visit("weights", {"dataset": split.dataset_hash if split else None})
+    root = note(weights, "weights", {})
+    for precision in spec.targets.precisions:
+        known = root
+        if f"{model}.{precision}.simulation" in catalog and precision != "float":
+            known = note(visit(f"{precision}.simulation", known), "simulation", known)
+        known = note(visit(f"{precision}.exported", known), "exported", known)
+        for target in spec.expand(model):
+            if target.precision is precision:
+                mine = note(visit(f"{target.slug}.compiled", known), "compiled", known)
+                visit(f"{target.slug}.profile", mine)
+                visit(f"{target.slug}.validation", mine)
+    return discarded
+
+
+def _fresh(found: Any, known: dict[str, str | None]) -> bool:
+    lineage = found.parents if isinstance(found, Artifact) else getattr(found, "lineage", {})
+    return all(lineage.get(kind) == value for kind, value in known.items())
+
+
+def _load(catalog: Any, name: str) -> Any:
+    """Return the result, `None` if there is none, or the error if it is damaged."""
+    if not catalog.exists(name):
+        return None
+    try:
+        found = catalog.load(name)
+    except Exception as error:
+        cause = error if isinstance(error, StorageError) else error.__cause__
+        if isinstance(cause, StorageError):
+            return cause
+        raise
+    return None if isinstance(found, Failure) else found

@@ -1,0 +1,153 @@
+"""Log run records to MLflow, with explicit run ids and no global state."""
+
+import contextlib
+import logging
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from edge_pipeline.core.errors import TrackingError
+from edge_pipeline.hooks.records import RunRecord
+from edge_pipeline.pipelines.config import TrackingSpec
+
+_BATCH, _PARAMS = 900, 100
+"""MLflow takes at most 1,000 metrics and 100 parameters in one request."""
+
+
+def tracking_uri(settings: TrackingSpec, root: Path) -> str:
+    """Return where runs go: MLFLOW_TRACKING_URI, mlflow.yml, or a SQLite file in the project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or settings.tracking_uri or f"sqlite:///{root / 'mlflow.db'}"
+
+
+class Store:
+    """One MLflow experiment.
+
+    Raises:
+        TrackingError: from every method, when MLflow does not answer or refuses.
+    """
+
+    def __init__(self, uri: str, experiment: str, root: Path) -> None:
+        self.uri = uri
+        with self._errors():
+            for name, value in (("MAX_RETRIES", "2"), ("TIMEOUT", "15"), ("BACKOFF_FACTOR", "1")):
+                os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
+            logging.getLogger("mlflow").setLevel(logging.WARNING)
+            logging.getLogger("alembic").setLevel(logging.WARNING)
+            logging.getLogger("urllib3").setLevel(logging.ERROR)
+            from mlflow import MlflowClient
+
+            self._client: Any = MlflowClient(uri, registry_uri=uri)
+            found = self._client.get_experiment_by_name(experiment)
+            local = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+            self._experiment: str = (
+                found.experiment_id if found else self._client.create_experiment(experiment, artifact_location=local)
+            )
+
+    def begin(self, name: str, params: Mapping[str, str], tags: Mapping[str, str], started: int) -> str:
+        """Create a run with status RUNNING and return its id. The tags say which process it belongs to."""
+        from mlflow.entities import Param
+
+        with self._errors():
+            run = self._client.create_run(
+                self._experiment, start_time=started, tags={**tags, **process_tags()}, run_name=name
+            )
+            typed = [Param(key, value[:6000]) for key, value in params.items()]
+            for start in range(0, len(typed), _PARAMS):
+                self._client.log_batch(run.info.run_id, params=typed[start : start + _PARAMS])
+            return str(run.info.run_id)
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+        """Log the metrics of one step."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        with self._errors():
+            self._client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in metrics.items()])
+
+    def complete(self, record: RunRecord, logged_steps: int = 0) -> str:
+        """Log all of `record` and close its run; return the run's id.
+
+        Args:
+            record: its `run_id` is the run to complete, or `None` for a new one.
+            logged_steps: metrics up to this step were logged while they were made.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        run_id = record.run_id or self.begin(record.name, record.params, record.tags, record.started)
+        metrics = [
+            Metric(key, value, record.ended, step)
+            for key, value, step in record.metrics
+            if not 0 < step <= logged_steps
+        ]
+        with self._errors():
+            for start in range(0, len(metrics), _BATCH):
+                self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+            self._client.log_batch(run_id, tags=[RunTag(k, v[:5000]) for k, v in record.tags.items()])
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in record.files.items():
+                    path = Path(folder) / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+                if record.files:
+                    self._client.log_artifacts(run_id, folder)
+        for name, columns in record.tables.items():
+            self.log_table(run_id, name, columns)
+        self.close(run_id, record.status, record.ended)
+        return run_id
+
+    def log_table(self, run_id: str, name: str, columns: Mapping[str, list[Any]]) -> None:
+        """Log a table, which MLflow shows as one."""
+        with self._errors():
+            self._client.log_table(run_id, {key: list(values) for key, values in columns.items()}, f"{name}.json")
+
+    def close(self, run_id: str, status: str, ended: int | None = None) -> None:
+        """Set the final status: FINISHED, FAILED or KILLED."""
+        with self._errors():
+            self._client.set_terminated(run_id, status, ended)
+
+    def reap(self) -> int:
+        """Set runs of processes that died without a word on this machine to KILLED; return how many."""
+        host = process_tags()["process.host"]
+        with self._errors():
+            running = self._client.search_runs(
+                [self._experiment], f"attributes.status = 'RUNNING' and tags.`process.host` = '{host}'"
+            )
+            dead = [run for run in running if not _alive(run.data.tags)]
+            for run in dead:
+                self._client.set_terminated(run.info.run_id, "KILLED")
+        return len(dead)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            reason = str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
+            raise TrackingError(f"MLflow at {self.uri} cannot be used: {reason}") from error
+
+
+def process_tags() -> dict[str, str]:
+    """Return tags by which a later process can tell whether this one still lives."""
+    return {
+        "process.host": socket.gethostname(),
+        "process.id": str(os.getpid()),
+        "process.started": _started(os.getpid()),
+    }
+
+
+def _alive(tags: Mapping[str, str]) -> bool:
+    started = _started(int(tags["process.id"]))
+    return bool(started) and started == tags.get("process.started")
+
+
+def _started(pid: int) -> str:
+    """Return boot id and start time of a process, or an empty string if there is no such process."""
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{ticks}"
+    except OSError:
+        return ""

@@ -1,0 +1,38 @@
+"""Print the scorecard of a model."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("accuracy", "accuracy", lambda v: f"{v:.2%}"),
+    ("accuracy_vs_float", "vs float", lambda v: f"{100 * v:+.2f} pt"),
+    ("latency_p50_ms", "p50 ms", lambda v: f"{v:.3g}"),
+    ("latency_p99_ms", "p99 ms", lambda v: f"{v:.3g}"),
+    ("peak_memory_mb", "memory MB", lambda v: f"{v:.1f}"),
+    ("energy_mj", "energy mJ", lambda v: f"{v:.3g}"),
+    ("size_mb", "size MB", lambda v: f"{v:.3f}"),
+    ("sqnr_float_db", "SQNR dB", lambda v: f"{v:.1f}"),
+)
+
+
+def print_scorecard(console: Console, table: Any) -> None:
+    """Print one line per target of the data frame `table`; numbers that nobody measured are left out or shown as -."""
+    shown = [column for column in _COLUMNS if table[column[0]].notna().any()]
+    view = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    view.add_column("target", no_wrap=True)
+    for _, title, _ in shown:
+        view.add_column(title, justify="right", no_wrap=True)
+    view.add_column("Pareto", justify="center")
+    for row in table.to_dict("records"):
+        numbers = ["-" if row[key] != row[key] or row[key] is None else text(row[key]) for key, _, text in shown]
+        mark = "yes" if row["pareto"] else ""
+        view.add_row(row["target"], *numbers, mark if row["status"] == "ok" else "failed")
+    console.print()
+    console.print(view)
+    for row in table.to_dict("records"):
+        if row["warnings"]:
+            console.print(f"[yellow]{row['target']}:[/] {row['warnings']}", highlight=False)
+    console.print()
