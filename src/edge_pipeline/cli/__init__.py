@@ -1,5 +1,45 @@
-"""`kedro edge ...`"""
+"""`kedro edge ...`: the commands are imported when they are used."""
+
+import importlib
+from typing import Any
+
 import click
+
+_COMMANDS = {
+    "init": "Write the configuration that this project needs.",
+    "track": "Show runs that MLflow did not take, or log them again.",
+    "ui": "Open the MLflow page of this project on loopback.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands live in modules of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"edge_pipeline.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
 @click.group()
-def commands(): pass
+def commands() -> None:
+    """Commands that the plugin adds to a Kedro project."""
+
+
+@commands.command(cls=_Lazy)
+def edge(**_: Any) -> None:
+    """Take models to measured, tracked artifacts on edge devices."""
+
+
 cli = commands

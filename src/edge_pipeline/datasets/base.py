@@ -1,14 +1,12 @@
-"""What a labelled dataset is, and the registry of those that models.yml can name."""
+"""What a labelled dataset is, and how to open and read one."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
-
 from edge_pipeline.core.errors import DatasetError
+from edge_pipeline.datasets.spec import DigitsSpec, ImageFolderSpec
 
 Image = NDArray[np.float32]
 
@@ -27,29 +25,6 @@ class Samples(Protocol):
 
     def content_hash(self) -> str:
         """SHA-256 over every image and label."""
-
-
-class DigitsSpec(BaseModel):
-    """Scikit-learn's handwritten digits: 1,797 real 8x8 grey images, shipped with the library."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    type: Literal["digits"] = "digits"
-
-
-class ImageFolderSpec(BaseModel):
-    """A folder with one subfolder of images per class.
-
-    `channels` is 1 (grey) or 3 (RGB). Images of another size than the model's input are refused unless
-    `resize` is set.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    type: Literal["image_folder"]
-    path: Path
-    resize: bool = False
-
-
-DatasetSpec = Annotated[DigitsSpec | ImageFolderSpec, Field(discriminator="type")]
 
 
 def open_dataset(spec: DigitsSpec | ImageFolderSpec, image_shape: tuple[int, int, int]) -> Samples:

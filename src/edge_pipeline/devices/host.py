@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_pipeline.core.child import ChildError, run_child
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.files import disk_errors
 from edge_pipeline.core.progress import track
 from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
-from edge_pipeline.devices.inventory import Float
 from edge_pipeline.devices.settings import ProfileSettings
 from edge_pipeline.devices.summary import summarise
 
+Float = NDArray[np.float32]
 REPEATS = 2
 LAYER_RUNS = 50
 _MEASURING = threading.Lock()

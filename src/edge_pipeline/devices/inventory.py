@@ -1,15 +1,17 @@
 """The devices of devices.yml, typed, and the way to reach each."""
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edge_pipeline.core.types import Artifact, Profile
 from edge_pipeline.devices.settings import ProfileSettings
 
-Float = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Float = NDArray[np.float32]
 
 
 class DeviceSpec(BaseModel):
@@ -25,14 +27,14 @@ class Device(Protocol):
     def describe(self) -> dict[str, str]:
         """What it is: processor, operating system."""
 
-    def profile(self, artifact: Artifact, images: Float, settings: ProfileSettings, target: str) -> Profile:
+    def profile(self, artifact: Artifact, images: "Float", settings: ProfileSettings, target: str) -> Profile:
         """Measure `artifact` on real `images` (n, c, h, w).
 
         Raises:
             DeviceError: the device cannot load or run it, or takes too long.
         """
 
-    def infer(self, artifact: Artifact, images: Float, *, threads: int, time_limit_s: float, target: str) -> Float:
+    def infer(self, artifact: Artifact, images: "Float", *, threads: int, time_limit_s: float, target: str) -> "Float":
         """Return the outputs (n, ...) of `images` (n, c, h, w), each run alone.
 
         Raises:

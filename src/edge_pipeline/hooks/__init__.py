@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from edge_pipeline.pipelines.config import Project
-
 if TYPE_CHECKING:
     from edge_pipeline.hooks.run import Run
+    from edge_pipeline.pipelines.config import Project
 
 
 class EdgePipelineHooks:
@@ -46,7 +45,8 @@ class EdgePipelineHooks:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
         """Take the project's lock and open the tracker."""
         project = self._project
-        if project is None or not any(node.namespace.split(".")[0] in project.models for node in pipeline.nodes if node.namespace):
+        names = {(node.namespace or "").split(".")[0] for node in pipeline.nodes}
+        if project is None or not names & set(project.models):
             return
         from edge_pipeline.hooks.run import Run
 

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import logging
 import signal
 import sys
 import threading
@@ -51,9 +52,8 @@ class Run:
                 if model in project.models:
                     discard_stale(catalog, model, project.models[model])
         self._tags = records.shared_tags(project.root, self.group)
-        self._console = Console()
-        if not self._console.is_terminal:
-            self._console = Console(width=140)
+        self._console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140)
+        logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
         self._tracker = Tracker(project.tracking, project.root)
         if self._tracker.problem:
             self._console.print(

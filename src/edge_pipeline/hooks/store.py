@@ -35,10 +35,11 @@ class Store:
         with self._errors():
             for name, value in (("MAX_RETRIES", "2"), ("TIMEOUT", "15"), ("BACKOFF_FACTOR", "1")):
                 os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
-            logging.getLogger("mlflow").setLevel(logging.WARNING)
-            logging.getLogger("alembic").setLevel(logging.WARNING)
-            logging.getLogger("urllib3").setLevel(logging.ERROR)
+            os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
             from mlflow import MlflowClient
+
+            for name in ("alembic", "urllib3", "mlflow"):
+                logging.getLogger(name).setLevel(logging.ERROR)
 
             self._client: Any = MlflowClient(uri, registry_uri=uri)
             found = self._client.get_experiment_by_name(experiment)

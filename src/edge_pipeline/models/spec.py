@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from edge_pipeline.core.types import Precision, RuntimeName, Target
-from edge_pipeline.datasets.base import DatasetSpec, DigitsSpec
+from edge_pipeline.datasets.spec import DatasetSpec, DigitsSpec
 
 
 class Targets(BaseModel):

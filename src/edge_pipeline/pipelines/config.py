@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_pipeline.core.errors import ConfigError, suggest
-from edge_pipeline.datasets.base import ImageFolderSpec
+from edge_pipeline.datasets.spec import ImageFolderSpec
 from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.parameters import ModelParameters

@@ -1,20 +1,18 @@
 """Export the float network or the AIMET simulation, and measure what the export changed."""
 
 import io
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from edge_pipeline.core.errors import ExportError
-from edge_pipeline.core.numerics import max_difference, sqnr_db
 from edge_pipeline.core.types import Artifact, Precision, RuntimeName, Split
-from edge_pipeline.datasets.base import open_dataset, stack
-from edge_pipeline.datasets.split import stratified_subset
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.isolation import isolated, one_at_a_time
 from edge_pipeline.pipelines.parameters import ExportParameters, QuantizeParameters
 from edge_pipeline.pipelines.quantize.nodes import build_simulation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MINIMUM_DB = {Precision.FLOAT: 80.0, Precision.W8A8: 20.0}
 """Below this agreement between the exported file and its source, the export is wrong, not rounded."""
@@ -46,9 +44,13 @@ def export(
     Raises:
         ExportError: the ONNX file's outputs do not agree with its source.
     """
+    import numpy as np
     import onnx
     import torch
 
+    from edge_pipeline.core.numerics import max_difference, sqnr_db
+    from edge_pipeline.datasets.base import open_dataset, stack
+    from edge_pipeline.datasets.split import stratified_subset
     from edge_pipeline.models import classifier
     from edge_pipeline.quantization.export import to_onnx, to_program
     from edge_pipeline.runtimes.session import open_session, run
@@ -95,8 +97,10 @@ def export(
     )
 
 
-def references(exported: Artifact) -> dict[str, NDArray[np.float32]]:
+def references(exported: Artifact) -> "dict[str, NDArray[np.float32]]":
     """Return `images`, `float` and `source` outputs recorded at export; each has the images' number of rows."""
+    import numpy as np
+
     with np.load(io.BytesIO(exported.files["references.npz"]), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
@@ -110,7 +114,9 @@ def _restore(spec: ModelSpec, weights: Artifact, simulation: Artifact) -> Any:
     return sim.model.eval()
 
 
-def _pack(**arrays: NDArray[np.float32]) -> bytes:
+def _pack(**arrays: "NDArray[np.float32]") -> bytes:
+    import numpy as np
+
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 from edge_pipeline.core.types import Artifact, Split, TensorSpec
-from edge_pipeline.datasets.base import open_dataset
-from edge_pipeline.datasets.split import split_samples
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.isolation import isolated
 from edge_pipeline.pipelines.parameters import FinetuneParameters, SplitParameters
@@ -13,6 +11,9 @@ from edge_pipeline.pipelines.parameters import FinetuneParameters, SplitParamete
 @isolated("split")
 def split(parameters: SplitParameters, *, spec: ModelSpec, subject: str) -> Split:
     """Fix which sample is for training, validation and test."""
+    from edge_pipeline.datasets.base import open_dataset
+    from edge_pipeline.datasets.split import split_samples
+
     samples = open_dataset(spec.dataset, spec.image_shape)
     return split_samples(
         samples, seed=parameters.seed, validation=parameters.validation, test=parameters.test
@@ -24,6 +25,7 @@ def finetune(split: Split, checkpoints: Path, parameters: FinetuneParameters, *,
     """Fine-tune; return the best weights with the training's history."""
     import torch
 
+    from edge_pipeline.datasets.base import open_dataset
     from edge_pipeline.models.classifier import state_to_bytes
     from edge_pipeline.pipelines.finetune.training import fingerprint, train
 

@@ -6,8 +6,6 @@ from edge_pipeline.core.errors import QuantizationError
 from edge_pipeline.core.files import json_bytes
 from edge_pipeline.core.progress import track
 from edge_pipeline.core.types import Artifact, Split
-from edge_pipeline.datasets.base import batches, open_dataset
-from edge_pipeline.datasets.split import stratified_subset
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.isolation import isolated, one_at_a_time
 from edge_pipeline.pipelines.parameters import QuantizeParameters
@@ -20,6 +18,8 @@ def quantize(split: Split, weights: Artifact, parameters: QuantizeParameters, *,
     import aimet_torch
     import torch
 
+    from edge_pipeline.datasets.base import batches, open_dataset
+    from edge_pipeline.datasets.split import stratified_subset
     from edge_pipeline.models.classifier import state_to_bytes
     from edge_pipeline.quantization import ptq
 

@@ -1,17 +1,12 @@
 """Run a compiled model over the whole test set on the device of a target."""
 
-import numpy as np
-
 from edge_pipeline.core.errors import DeviceError
-from edge_pipeline.core.numerics import sqnr_db
 from edge_pipeline.core.types import Artifact, Split, Target, Validation
-from edge_pipeline.datasets.base import open_dataset, stack
 from edge_pipeline.devices.inventory import DeviceSpec, connect
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.export.nodes import references
 from edge_pipeline.pipelines.isolation import isolated
 from edge_pipeline.pipelines.parameters import ValidateParameters
-from edge_pipeline.tasks import classification
 
 
 @isolated("validate")
@@ -34,6 +29,12 @@ def validate(
     Raises:
         DeviceError: the device cannot run the artifact, or its outputs are not finite.
     """
+    import numpy as np
+
+    from edge_pipeline.core.numerics import sqnr_db
+    from edge_pipeline.datasets.base import open_dataset, stack
+    from edge_pipeline.tasks import classification
+
     samples = open_dataset(spec.dataset, spec.image_shape)
     known = references(exported)
     images = np.concatenate([known["images"], stack(samples, split.test)])
