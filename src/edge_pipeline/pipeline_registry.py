@@ -85,9 +85,7 @@ def with_edge_pipelines(
 def _loader(conf_source: str, env: str | None) -> "OmegaConfigLoader":
     from kedro.config import OmegaConfigLoader
 
-    return OmegaConfigLoader(
-        conf_source, env=env, base_env="base", default_run_env="local", config_patterns=_PATTERNS
-    )
+    return OmegaConfigLoader(conf_source, env=env, base_env="base", default_run_env="local", config_patterns=_PATTERNS)
 
 
 def _parse(root: Path, loader: "OmegaConfigLoader", parameters: Mapping[str, Any]) -> Project:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from edge_pipeline.core.errors import DatasetError
 from edge_pipeline.datasets.spec import DigitsSpec, ImageFolderSpec
 

@@ -116,9 +116,7 @@ class ArtifactDataset(_StageDataset):
         (self._path / MANIFEST).unlink(missing_ok=True)
         for name, content in data.files.items():
             write_atomically(self._path / name, content)
-        write_atomically(
-            self._path / MANIFEST, json.dumps(data.manifest(), indent=2, allow_nan=False).encode()
-        )
+        write_atomically(self._path / MANIFEST, json.dumps(data.manifest(), indent=2, allow_nan=False).encode())
         for path in self._path.iterdir():
             if path.name != MANIFEST and path.name not in data.files:
                 path.unlink()

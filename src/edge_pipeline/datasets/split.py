@@ -29,9 +29,7 @@ def split_samples(samples: Samples, *, seed: int, validation: float, test: float
                 f"class '{name}' has {count} images; at least 3 are needed, one each for train, validation and test"
             )
     try:
-        rest, test_part = train_test_split(
-            np.arange(len(labels)), test_size=test, random_state=seed, stratify=labels
-        )
+        rest, test_part = train_test_split(np.arange(len(labels)), test_size=test, random_state=seed, stratify=labels)
         train_part, validation_part = train_test_split(
             rest, test_size=validation / (1 - test), random_state=seed, stratify=labels[rest]
         )

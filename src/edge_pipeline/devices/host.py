@@ -51,13 +51,11 @@ class Host:
                 json.loads(self._act("profile", artifact, images, settings.threads, limit, target, **numbers))
                 for _ in track(range(REPEATS), f"{target}: profile", REPEATS)
             ]
-            layers = json.loads(
-                self._act("layers", artifact, images, settings.threads, limit, target, runs=LAYER_RUNS)
-            )
-        version = [one.pop("runtime_version") for one in found][0]
+            layers = json.loads(self._act("layers", artifact, images, settings.threads, limit, target, runs=LAYER_RUNS))
+        version = [one.pop("runtime_version") for one in found]
         repeats = [Repeat(**{**one, "samples_ms": tuple(one["samples_ms"])}) for one in found]
         return summarise(
-            target, artifact, repeats, [Layer(**layer) for layer in layers], settings, self.describe(), version
+            target, artifact, repeats, [Layer(**layer) for layer in layers], settings, self.describe(), version[0]
         )
 
     def infer(self, artifact: Artifact, images: Float, *, threads: int, time_limit_s: float, target: str) -> Float:
@@ -100,9 +98,7 @@ class Host:
                 np.save(folder / "inputs.npy", images)
                 (folder / "request.json").write_text(json.dumps(request))
             try:
-                run_child(
-                    "edge_pipeline.devices.agent", [str(folder / "request.json")], time_limit_s=time_limit_s
-                )
+                run_child("edge_pipeline.devices.agent", [str(folder / "request.json")], time_limit_s=time_limit_s)
                 return result.read_bytes()
             except (ChildError, OSError) as error:
                 raise DeviceError(f"{target}: the device 'host' could not {action} the artifact; {error}") from error

@@ -199,9 +199,7 @@ def _failure_tags(results: Any) -> dict[str, str]:
 
 def _flat(prefix: str, value: Any) -> dict[str, str]:
     if isinstance(value, Mapping):
-        return {
-            k: v for key, one in value.items() for k, v in _flat(f"{prefix}.{key}" if prefix else key, one).items()
-        }
+        return {k: v for key, one in value.items() for k, v in _flat(f"{prefix}.{key}" if prefix else key, one).items()}
     return {prefix: json.dumps(value) if isinstance(value, list) else str(value)}
 
 

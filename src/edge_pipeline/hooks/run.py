@@ -126,7 +126,9 @@ class Run:
         except EdgePipelineError as error:
             tracking_problem = error
         if self._failures:
-            lines = "\n".join(f"  - {one.subject}: {one.stage} failed: {one.message}" for one in self._failures.values())
+            lines = "\n".join(
+                f"  - {one.subject}: {one.stage} failed: {one.message}" for one in self._failures.values()
+            )
             more = f"\n{tracking_problem}" if tracking_problem else ""
             raise TargetsFailedError(f"not everything could be made; the rest was finished:\n{lines}{more}")
         if tracking_problem:

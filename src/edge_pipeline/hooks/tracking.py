@@ -82,8 +82,7 @@ class Tracker:
         """Add a table to all completed runs of `model`."""
         with self._lock:
             self._unsent = [
-                record.with_table(name, columns) if record.tags["model"] == model else record
-                for record in self._unsent
+                record.with_table(name, columns) if record.tags["model"] == model else record for record in self._unsent
             ]
             for record in self._sent:
                 if record.tags["model"] != model or not record.run_id:

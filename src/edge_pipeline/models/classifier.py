@@ -69,9 +69,7 @@ def state_from_bytes(data: bytes, origin: str) -> dict[str, Any]:
                 f"the checkpoint {origin} holds more than tensors (pickled Python objects) and was refused: loading "
                 "it could run code. Save `model.state_dict()` only and try again."
             ) from error
-        raise ModelError(
-            f"the checkpoint {origin} is truncated or not a PyTorch checkpoint ({reason})"
-        ) from error
+        raise ModelError(f"the checkpoint {origin} is truncated or not a PyTorch checkpoint ({reason})") from error
     if not isinstance(state, dict):
         raise ModelError(f"the checkpoint {origin} holds a {type(state).__name__}, not a state dict")
     return state
@@ -90,6 +88,4 @@ def load_weights(net: nn.Module, path: Path) -> None:
         net.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         lines = [line.strip()[:160] for line in str(error).splitlines()][:4]
-        raise ModelError(
-            f"the checkpoint {path} belongs to another network: {' '.join(lines)}"
-        ) from error
+        raise ModelError(f"the checkpoint {path} belongs to another network: {' '.join(lines)}") from error

@@ -36,7 +36,7 @@ class Project:
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
     devices: Mapping[str, DeviceSpec] = field(default_factory=dict)
     parameters: Mapping[str, ModelParameters] = field(default_factory=dict)
-    tracking: TrackingSpec = TrackingSpec()
+    tracking: TrackingSpec = field(default_factory=TrackingSpec)
 
 
 def parse(
@@ -59,16 +59,8 @@ def parse(
         ConfigError: lists every problem found.
     """
     problems: list[str] = []
-    typed_models = {
-        name: spec
-        for name, content in models.items()
-        if (spec := _typed(ModelSpec, content, f"models.yml: {name}", problems))
-    }
-    typed_devices = {
-        name: spec
-        for name, content in devices.items()
-        if (spec := _typed(DeviceSpec, content, f"devices.yml: {name}", problems))
-    }
+    typed_models = _typed_all(ModelSpec, models, "models.yml", problems)
+    typed_devices = _typed_all(DeviceSpec, devices, "devices.yml", problems)
     for name in [*models, *devices]:
         if not name.replace("_", "a").isalnum():
             problems.append(f"'{name}' is not a usable name: letters, digits and _ only")
@@ -79,11 +71,8 @@ def parse(
                     f"models.yml: {name}.targets.devices: no device '{device}' in devices.yml; "
                     f"{suggest(device, devices)}"
                 )
-    typed_parameters = {}
-    for name in models:
-        checked = _typed(ModelParameters, parameters.get(name) or {}, f"parameters: {name}", problems)
-        if checked:
-            typed_parameters[name] = checked
+    mine = {name: parameters.get(name) or {} for name in models}
+    typed_parameters = _typed_all(ModelParameters, mine, "parameters", problems)
     for name in set(parameters) - set(models):
         if difflib.get_close_matches(name, models, n=1, cutoff=0.75):
             problems.append(f"parameters: no model '{name}' in models.yml; {suggest(name, models)}")
@@ -97,6 +86,11 @@ def parse(
         {name: _started(one, root) for name, one in typed_parameters.items()},
         settings,
     )
+
+
+def _typed_all(kind: type[M], content: Mapping[str, Any], file: str, problems: list[str]) -> dict[str, M]:
+    checked = {name: _typed(kind, one, f"{file}: {name}", problems) for name, one in content.items()}
+    return {name: one for name, one in checked.items() if one is not None}
 
 
 def _typed(kind: type[M], content: Any, where: str, problems: list[str]) -> M | None:
@@ -131,18 +125,14 @@ def _keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     current: Any = kind
     for part in path:
         fields = _fields(current)
-        if part in fields:
-            current = fields[part]
-        else:
-            current = next((c for c in _classes(current) if _tag(c) == part), current)
+        variants = (c for c in _classes(current) if _tag(c) == part)
+        current = fields[part] if part in fields else next(variants, current)
     return list(_fields(current))
 
 
 def _fields(annotation: Any) -> dict[str, Any]:
     return {
-        info.alias or name: info.annotation
-        for cls in _classes(annotation)
-        for name, info in cls.model_fields.items()
+        info.alias or name: info.annotation for cls in _classes(annotation) for name, info in cls.model_fields.items()
     }
 
 

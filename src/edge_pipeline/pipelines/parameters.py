@@ -1,92 +1,17 @@
-"""Typed parameters of every stage: `conf/base/parameters/<model>.yml`, under the model's name."""
+"""All parameters of one model: `conf/base/parameters/<model>.yml`, under the model's name."""
 
-from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from edge_pipeline.devices.settings import ProfileSettings
+from edge_pipeline.pipelines.base import Parameters
+from edge_pipeline.pipelines.compile.parameters import CompileParameters
+from edge_pipeline.pipelines.export.parameters import ExportParameters
+from edge_pipeline.pipelines.finetune.parameters import FinetuneParameters, SplitParameters
+from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
+from edge_pipeline.pipelines.validate.parameters import ValidateParameters
 
 
-class _Parameters(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SplitParameters(_Parameters):
-    """Shares of the whole dataset, 0 to 1; the rest is for training."""
-
-    seed: int = 0
-    validation: float = Field(0.15, gt=0, lt=1)
-    test: float = Field(0.2, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _something_left(self) -> "SplitParameters":
-        if self.validation + self.test >= 0.95:
-            raise ValueError("validation and test together leave less than 5% for training")
-        return self
-
-
-class AugmentParameters(_Parameters):
-    """Random affine changes of training images: degrees, share of the image size, share of the scale."""
-
-    rotate_degrees: float = Field(10.0, ge=0, le=180)
-    shift: float = Field(0.1, ge=0, le=0.5)
-    scale: float = Field(0.1, ge=0, le=0.5)
-
-
-class FinetuneParameters(_Parameters):
-    """AdamW with linear warm-up and cosine decay, early stopping on validation accuracy, then loss.
-
-    `checkpoint` are weights to start from. `resume` goes on where a killed run of the same parameters, code and
-    data stopped, and takes a finished training of them as it is.
-    """
-
-    epochs: int = Field(40, ge=1)
-    batch_size: int = Field(64, ge=2)
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    warmup_epochs: int = Field(2, ge=0)
-    label_smoothing: float = Field(0.05, ge=0, lt=1)
-    patience: int = Field(10, ge=1)
-    seed: int = 0
-    augment: AugmentParameters = AugmentParameters()
-    checkpoint: Path | None = None
-    resume: bool = True
-    accelerator: Literal["cpu", "cuda", "auto"] = "auto"
-
-
-class QuantizeParameters(_Parameters):
-    """AIMET post-training quantization; calibration images are drawn from the training part."""
-
-    calibration_images: int = Field(256, ge=1)
-    batch_size: int = Field(64, ge=1)
-    scheme: Literal["min_max", "tf_enhanced"] = "tf_enhanced"
-    cross_layer_equalization: bool = True
-    hardware_config: Literal["htp_v73"] = "htp_v73"
-    seed: int = 0
-
-
-class ExportParameters(_Parameters):
-    """`check_images` validation images are run through network and ONNX file, and the difference recorded."""
-
-    opset: Literal[17, 18, 19, 20, 21] = 17
-    check_images: int = Field(64, ge=1)
-
-
-class CompileParameters(_Parameters):
-    """Time limit of one compilation, in seconds."""
-
-    time_limit_s: float = Field(300.0, gt=0)
-
-
-class ValidateParameters(_Parameters):
-    """Time limit of running the test set on the device, in seconds."""
-
-    time_limit_s: float = Field(600.0, gt=0)
-    threads: int = Field(1, ge=1)
-
-
-class ModelParameters(_Parameters):
+class ModelParameters(Parameters):
     """All stages of one model."""
 
     split: SplitParameters = SplitParameters()

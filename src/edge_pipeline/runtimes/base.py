@@ -27,7 +27,9 @@ def runtime(name: RuntimeName) -> Runtime:
     return cast(Runtime, importlib.import_module(_MODULES[name]))
 
 
-def compiled(exported: Artifact, target: Target, model: str, data: bytes, tools: dict[str, str], **details: Any) -> Artifact:
+def compiled(
+    exported: Artifact, target: Target, model: str, data: bytes, tools: dict[str, str], **details: Any
+) -> Artifact:
     """Return the `compiled` artifact of one model file."""
     return Artifact(
         "compiled",

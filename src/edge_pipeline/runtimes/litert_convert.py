@@ -13,7 +13,6 @@ from edge_pipeline.core.child import die_with_parent
 
 def convert(source: str, result: str, mode: str) -> None:
     """Write the TFLite model of the program `source` to `result`."""
-    import torch
     import litert_torch
     import torch
     import torchao  # noqa: F401  (defines operators that the program holds)

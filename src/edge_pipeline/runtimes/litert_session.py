@@ -16,9 +16,7 @@ class LiteRTSession:
     version = f"ai-edge-litert {version('ai-edge-litert')}"
 
     def __init__(self, model: Path | bytes, *, threads: int) -> None:
-        source: dict[str, Any] = (
-            {"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}
-        )
+        source: dict[str, Any] = {"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}
         self._interpreter = Interpreter(**source, num_threads=threads)
         self._interpreter.allocate_tensors()
         self._inputs = self._interpreter.get_input_details()
@@ -27,8 +25,9 @@ class LiteRTSession:
     def encode(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Quantize inputs that the model takes as integers."""
         return [
-            quantize(value, *detail["quantization"], detail["dtype"]) if detail["quantization"][0] else value
+            quantize(value, scale, zero_point, detail["dtype"]) if scale else value
             for value, detail in zip(inputs, self._inputs, strict=True)
+            for scale, zero_point in [detail["quantization"]]
         ]
 
     def invoke(self, native: Sequence[Tensor]) -> list[Tensor]:

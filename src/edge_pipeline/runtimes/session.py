@@ -49,7 +49,8 @@ def open_session(runtime: str, model: Path | bytes, *, threads: int) -> Session:
 def quantize(values: Tensor, scale: float, zero_point: int, dtype: Any) -> Tensor:
     """Round float `values` to integers of `dtype`: q = clip(round(x / scale) + zero_point)."""
     info = np.iinfo(dtype)
-    return np.clip(np.rint(values / scale) + zero_point, info.min, info.max).astype(dtype)
+    integers: Tensor = np.clip(np.rint(values / scale) + zero_point, info.min, info.max).astype(dtype)
+    return integers
 
 
 def dequantize(values: Tensor, scale: float, zero_point: int) -> Tensor:

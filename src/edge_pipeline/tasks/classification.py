@@ -23,9 +23,7 @@ def confusion_matrix(
     return tuple(tuple(int(count) for count in row) for row in matrix)
 
 
-def metrics(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str]
-) -> dict[str, float]:
+def metrics(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str]) -> dict[str, float]:
     """Return `accuracy` (the headline, equal to `top1`), `top1`, `top5` and the recall of every class, 0 to 1.
 
     Args:

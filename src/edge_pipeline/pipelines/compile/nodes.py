@@ -1,8 +1,8 @@
 """Compile an exported model for the runtime of a target."""
 
 from edge_pipeline.core.types import Artifact, Target
+from edge_pipeline.pipelines.compile.parameters import CompileParameters
 from edge_pipeline.pipelines.isolation import isolated
-from edge_pipeline.pipelines.parameters import CompileParameters
 from edge_pipeline.runtimes.base import runtime
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 from edge_pipeline.core.errors import ExportError
 from edge_pipeline.core.types import Artifact, Precision, RuntimeName, Split
 from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.pipelines.export.parameters import ExportParameters
 from edge_pipeline.pipelines.isolation import isolated, one_at_a_time
-from edge_pipeline.pipelines.parameters import ExportParameters, QuantizeParameters
 from edge_pipeline.pipelines.quantize.nodes import build_simulation
+from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from edge_pipeline.core.types import Artifact, Split, TensorSpec
 from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.pipelines.finetune.parameters import FinetuneParameters, SplitParameters
 from edge_pipeline.pipelines.isolation import isolated
-from edge_pipeline.pipelines.parameters import FinetuneParameters, SplitParameters
 
 
 @isolated("split")
@@ -15,13 +15,13 @@ def split(parameters: SplitParameters, *, spec: ModelSpec, subject: str) -> Spli
     from edge_pipeline.datasets.split import split_samples
 
     samples = open_dataset(spec.dataset, spec.image_shape)
-    return split_samples(
-        samples, seed=parameters.seed, validation=parameters.validation, test=parameters.test
-    )
+    return split_samples(samples, seed=parameters.seed, validation=parameters.validation, test=parameters.test)
 
 
 @isolated("finetune")
-def finetune(split: Split, checkpoints: Path, parameters: FinetuneParameters, *, spec: ModelSpec, subject: str) -> Artifact:
+def finetune(
+    split: Split, checkpoints: Path, parameters: FinetuneParameters, *, spec: ModelSpec, subject: str
+) -> Artifact:
     """Fine-tune; return the best weights with the training's history."""
     import torch
 

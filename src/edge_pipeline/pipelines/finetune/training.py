@@ -20,7 +20,7 @@ from edge_pipeline.core.types import Split
 from edge_pipeline.datasets.base import Samples, batches
 from edge_pipeline.models import classifier
 from edge_pipeline.models.spec import ModelSpec
-from edge_pipeline.pipelines.parameters import AugmentParameters, FinetuneParameters
+from edge_pipeline.pipelines.finetune.parameters import AugmentParameters, FinetuneParameters
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,12 +8,14 @@ from edge_pipeline.core.progress import track
 from edge_pipeline.core.types import Artifact, Split
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.isolation import isolated, one_at_a_time
-from edge_pipeline.pipelines.parameters import QuantizeParameters
+from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
 
 
 @isolated("quantize")
 @one_at_a_time
-def quantize(split: Split, weights: Artifact, parameters: QuantizeParameters, *, spec: ModelSpec, subject: str) -> Artifact:
+def quantize(
+    split: Split, weights: Artifact, parameters: QuantizeParameters, *, spec: ModelSpec, subject: str
+) -> Artifact:
     """Calibrate an 8-bit simulation; return its state and its encodings."""
     import aimet_torch
     import torch

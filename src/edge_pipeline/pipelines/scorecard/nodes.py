@@ -23,9 +23,7 @@ MEASURED = (
 Result = Profile | Validation | Failure | None
 
 
-def scorecard(
-    weights: Artifact | Failure, *results: Result, targets: Sequence[Target]
-) -> tuple[Any, Any, Any]:
+def scorecard(weights: Artifact | Failure, *results: Result, targets: Sequence[Target]) -> tuple[Any, Any, Any]:
     """Return the table (a data frame), the confusion matrices and the latency histograms (figures) of all targets.
 
     Args:
@@ -57,7 +55,8 @@ def row(target: Target, results: Iterable[Result]) -> dict[str, Any]:
         "runtime": target.runtime.value,
         "precision": target.precision.value,
     }
-    status, warnings = [], []
+    status: list[str] = []
+    warnings: list[str] = []
     for result in results:
         if isinstance(result, Profile):
             found |= {key: value for key, value in result.metrics.items() if key in MEASURED}
@@ -99,8 +98,6 @@ def _current(weights: Artifact | Failure, pair: Iterable[Result]) -> tuple[Resul
     if isinstance(weights, Failure):
         return (weights,)
     return tuple(
-        result
-        if isinstance(result, Failure) or (result and result.lineage.get("weights") == weights.hash)
-        else None
+        result if isinstance(result, Failure) or (result and result.lineage.get("weights") == weights.hash) else None
         for result in pair
     )

@@ -6,7 +6,7 @@ from edge_pipeline.devices.inventory import DeviceSpec, connect
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.export.nodes import references
 from edge_pipeline.pipelines.isolation import isolated
-from edge_pipeline.pipelines.parameters import ValidateParameters
+from edge_pipeline.pipelines.validate.parameters import ValidateParameters
 
 
 @isolated("validate")

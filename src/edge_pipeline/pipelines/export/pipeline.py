@@ -1,0 +1,18 @@
+"""Wiring of the export."""
+
+from collections.abc import Sequence
+
+from kedro.pipeline import Node
+
+from edge_pipeline.core.types import Precision, Target
+from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.pipelines.export.nodes import export
+from edge_pipeline.pipelines.wiring import bind, stage_node
+
+
+def nodes(model: str, spec: ModelSpec, precision: Precision, targets: Sequence[Target]) -> list[Node]:
+    """Return the node that makes `<precision>.exported` from the weights, or from the simulation."""
+    source = "weights" if precision is Precision.FLOAT else f"{precision}.simulation"
+    function = bind(export, spec=spec, precision=precision, subject=f"{model}/{precision}")
+    inputs = ["split", "weights", source, "params:export"]
+    return [stage_node(model, f"{precision}.export", function, inputs, [f"{precision}.exported"], targets)]

@@ -1,0 +1,51 @@
+"""Typed parameters of splitting and fine-tuning."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from edge_pipeline.pipelines.base import Parameters
+
+
+class SplitParameters(Parameters):
+    """Shares of the whole dataset, 0 to 1; the rest is for training."""
+
+    seed: int = 0
+    validation: float = Field(0.15, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _something_left(self) -> "SplitParameters":
+        if self.validation + self.test >= 0.95:
+            raise ValueError("validation and test together leave less than 5% for training")
+        return self
+
+
+class AugmentParameters(Parameters):
+    """Random affine changes of training images: degrees, share of the image size, share of the scale."""
+
+    rotate_degrees: float = Field(10.0, ge=0, le=180)
+    shift: float = Field(0.1, ge=0, le=0.5)
+    scale: float = Field(0.1, ge=0, le=0.5)
+
+
+class FinetuneParameters(Parameters):
+    """AdamW with linear warm-up and cosine decay, early stopping on validation accuracy, then loss.
+
+    `checkpoint` are weights to start from. `resume` goes on where a killed run of the same parameters, code and
+    data stopped, and takes a finished training of them as it is.
+    """
+
+    epochs: int = Field(40, ge=1)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    warmup_epochs: int = Field(2, ge=0)
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    patience: int = Field(10, ge=1)
+    seed: int = 0
+    augment: AugmentParameters = AugmentParameters()
+    checkpoint: Path | None = None
+    resume: bool = True
+    accelerator: Literal["cpu", "cuda", "auto"] = "auto"
