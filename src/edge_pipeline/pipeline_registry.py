@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_pipeline.core.errors import ConfigError
+from edge_pipeline.core.errors import ConfigError, suggest
 from edge_pipeline.pipelines.config import Project, parse
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def use_session(conf_source: str, env: str | None, parameters: Mapping[str, Any]
         ConfigError: lists every problem found.
     """
     _session.update(conf_source=conf_source, env=env)
-    loader = _loader(conf_source, env)
-    return _parse(Path(conf_source).parent, loader, parameters)
+    return _parse(conf_source, env, parameters)
 
 
 def load_project() -> Project:
@@ -47,7 +46,7 @@ def load_project() -> Project:
 
         root = find_kedro_project(Path.cwd()) or Path.cwd()
         conf_source, env = str(Path(root) / settings.CONF_SOURCE), os.environ.get("KEDRO_ENV")
-    return _parse(Path(conf_source).parent, _loader(conf_source, env), {})
+    return _parse(conf_source, env, {})
 
 
 def register_pipelines() -> "dict[str, Pipeline]":
@@ -88,8 +87,9 @@ def _loader(conf_source: str, env: str | None) -> "OmegaConfigLoader":
     return OmegaConfigLoader(conf_source, env=env, base_env="base", default_run_env="local", config_patterns=_PATTERNS)
 
 
-def _parse(root: Path, loader: "OmegaConfigLoader", parameters: Mapping[str, Any]) -> Project:
-    found = {}
+def _parse(conf_source: str, env: str | None, parameters: Mapping[str, Any]) -> Project:
+    _check_environment(Path(conf_source), env or "local")
+    loader, found = _loader(conf_source, env), {}
     for key in _PATTERNS:
         try:
             found[key] = loader[key] or {}
@@ -101,4 +101,11 @@ def _parse(root: Path, loader: "OmegaConfigLoader", parameters: Mapping[str, Any
             if not isinstance(error, MissingConfigException):
                 raise ConfigError([f"{_PATTERNS[key][0]}: {error}"]) from error
             found[key] = {}
-    return parse(root, found["models"], found["devices"], parameters, found["mlflow"])
+    return parse(Path(conf_source).parent, found["models"], found["devices"], parameters, found["mlflow"])
+
+
+def _check_environment(conf: Path, env: str) -> None:
+    """Refuse an environment without a folder, which Kedro would take for a project without configuration."""
+    if (conf / "base" / "models.yml").is_file() and not (conf / env).is_dir():
+        known = [folder.name for folder in conf.iterdir() if folder.is_dir()]
+        raise ConfigError([f"the environment '{env}' has no folder {conf / env}; {suggest(env, known)}"])

@@ -10,7 +10,7 @@ from types import TracebackType
 from edge_pipeline.core.errors import EdgePipelineError, suggest
 
 _UNKNOWN_PIPELINE = re.compile(r"Failed to find the pipeline named '([^']*)'")
-_KEDRO_MISTAKES = ("Pipeline contains no nodes", "Pipeline does not contain nodes", "Node names", "Given configuration")
+_KEDRO_MISTAKES = ("Pipeline does not contain", "Node names", "Given configuration")
 
 
 def report_errors_plainly() -> None:
@@ -36,6 +36,8 @@ def explain(error: BaseException) -> str | None:
         if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT):
             return f"the disk is full: {one}. Free some space and run the same command again."
     text = str(error)
+    if text.startswith("Pipeline contains no nodes"):
+        return f"nothing to run: no stage matches the options given, or no model is marked `default`. {_tags()}"
     unknown = _UNKNOWN_PIPELINE.search(text)
     if unknown:
         from kedro.framework.project import pipelines
@@ -45,6 +47,13 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and text.startswith(_KEDRO_MISTAKES):
         return text
     return None
+
+
+def _tags() -> str:
+    from kedro.framework.project import pipelines
+
+    tags = sorted({tag for pipeline in pipelines.values() for node in pipeline.nodes for tag in node.tags})
+    return f"Tags of this project: {', '.join(tags)}." if tags else "This project has no models."
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

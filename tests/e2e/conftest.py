@@ -1,0 +1,185 @@
+"""A project on disk, used through the real command line."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+QUICK_MODEL = {
+    "recipe": "small_cnn",
+    "task": "classification",
+    "dataset": {"type": "digits"},
+    "image_shape": [1, 8, 8],
+    "classes": 10,
+    "default": True,
+    "targets": {"devices": ["host"], "runtimes": ["onnx"], "precisions": ["float"]},
+}
+QUICK_PARAMETERS = {"finetune": {"epochs": 2}}
+
+
+class Project:
+    """The ready project, copied to a folder of its own with one small model of one target."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, name: str, content: Any) -> Path:
+        """Write a file of the project; anything but text becomes YAML."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    def configure(self, model: dict[str, Any] | None = None, **parameters: dict[str, Any]) -> None:
+        """Write models.yml and the parameters of `digits`, starting from the quick ones."""
+        self.write("conf/base/models.yml", {"digits": QUICK_MODEL | (model or {})})
+        stages = {name: QUICK_PARAMETERS.get(name, {}) | more for name, more in parameters.items()}
+        self.write("conf/base/parameters/digits.yml", {"digits": QUICK_PARAMETERS | stages})
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KEDRO_"))}
+        return {**clean, "KEDRO_DISABLE_TELEMETRY": "1", "COLUMNS": "200", **extra}
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start `kedro ...` in the project."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "kedro", *arguments],
+            cwd=self.root,
+            env=self.environment(**environment),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def kedro(self, *arguments: str, **environment: str) -> "Result":
+        """Run `kedro ...` to its end."""
+        process = self.start(*arguments, **environment)
+        try:
+            output, _ = process.communicate(timeout=420)
+        finally:
+            process.kill()
+        return Result(process.returncode, output)
+
+    def until(self, process: "subprocess.Popen[str]", text: str) -> str:
+        """Read the output of `process` until it holds `text`."""
+        seen = ""
+        assert process.stdout
+        for line in process.stdout:
+            seen += line
+            if text in line:
+                return seen
+        raise AssertionError(f"{text!r} was never printed:\n{seen}")
+
+    def mlflow(self) -> Any:
+        """Return a client of the project's store."""
+        from mlflow import MlflowClient
+
+        return MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
+
+    def runs(self) -> list[Any]:
+        """Return all MLflow runs of the project, the oldest first."""
+        client = self.mlflow()
+        ids = [e.experiment_id for e in client.search_experiments() if e.name == "edge-pipeline"]
+        return list(client.search_runs(ids, order_by=["attributes.start_time ASC"])) if ids else []
+
+    def statuses(self) -> dict[str, str]:
+        """Return the status of every run by name; of two runs of one name the later."""
+        return {run.info.run_name: run.info.status for run in self.runs()}
+
+    def data(self) -> list[str]:
+        """Return every file below data."""
+        return sorted(str(p.relative_to(self.root / "data")) for p in (self.root / "data").rglob("*") if p.is_file())
+
+
+class Result:
+    """Exit status and everything that was printed."""
+
+    def __init__(self, status: int, output: str) -> None:
+        self.status, self.output = status, output
+
+    def succeeded(self) -> "Result":
+        assert self.status == 0, self.output
+        return self
+
+    def refused(self, *texts: str) -> "Result":
+        """Check for exit status 1 and one plain message that holds `texts`."""
+        assert self.status == 1, f"exit status {self.status}\n{self.output}"
+        assert "Traceback" not in self.output, self.output
+        assert self.output.count("\nError: ") == 1, self.output
+        message = self.output.split("\nError: ")[1]
+        for text in texts:
+            assert text in message, f"{text!r} is missing in:\n{message}"
+        return self
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A new project."""
+    return new_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after its first run; not to be changed."""
+    project = new_project(tmp_path_factory.mktemp("finished") / "project")
+    project.kedro("run").succeeded()
+    return project.root
+
+
+@pytest.fixture
+def trained(finished: Path, tmp_path: Path) -> Project:
+    """A project that holds the results of a first run, with an MLflow store of its own."""
+    shutil.copytree(finished, tmp_path / "project", ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[["subprocess.Popen[str]"], "subprocess.Popen[str]"]]:
+    """Register a process that must not outlive the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def register(process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
+        processes.append(process)
+        return process
+
+    yield register
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def new_project(root: Path) -> Project:
+    """Copy the ready project's configuration to `root` and make its model small."""
+    shutil.copytree(REPOSITORY / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))
+    shutil.copy(REPOSITORY / "pyproject.toml", root)
+    for folder in ("src", "conf/local", "data"):
+        (root / folder).mkdir()
+    project = Project(root)
+    project.configure()
+    return project
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until `condition` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Return `wait_for`."""
+    return wait_for

@@ -1,0 +1,66 @@
+"""A dataset that cannot be used gives one clear message."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(project):
+    """Two classes of ten images each, and a project that uses them."""
+    generator = np.random.default_rng(0)
+    for name, value in (("dark", 40), ("light", 200)):
+        path = project.root / "images" / name
+        path.mkdir(parents=True)
+        for index in range(20):
+            pixels = np.clip(generator.normal(value, 20, (8, 8)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(path / f"{index:02}.png")
+    configure(project)
+    return project.root / "images"
+
+
+def configure(project, **more):
+    project.configure({"dataset": {"type": "image_folder", "path": "images", **more}, "classes": 2})
+
+
+def test_a_folder_of_images_is_a_dataset(project, folder):
+    result = project.kedro("run").succeeded()
+    assert "digits@host/onnx/float" in result.output
+
+
+def test_a_folder_that_does_not_exist(project):
+    configure(project)
+    result = project.kedro("run")
+    result.refused("dataset", f"{project.root}/images", "does not exist", "models.yml")
+    assert project.data() == []
+
+
+def test_an_unreadable_image_is_named(project, folder):
+    broken = folder / "dark" / "03.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    project.kedro("run").refused("cannot read the image", str(broken))
+    assert "FINISHED" not in project.statuses().values()
+
+
+def test_an_image_of_another_size_is_named(project, folder):
+    Image.new("L", (9, 8)).save(folder / "light" / "07.png")
+    project.kedro("run").refused("07.png is 9x8 pixels, the model takes 8x8", "resize: true")
+
+
+def test_images_of_another_size_are_resized_on_request(project, folder):
+    Image.new("L", (9, 8)).save(folder / "light" / "07.png")
+    configure(project, resize=True)
+    project.kedro("run").succeeded()
+
+
+def test_a_class_without_enough_images(project, folder):
+    for image in sorted((folder / "dark").iterdir())[2:]:
+        image.unlink()
+    project.kedro("run").refused("class 'dark' has 2 images", "at least 3")
+
+
+def test_another_number_of_classes_than_the_network_has(project, folder):
+    project.configure({"dataset": {"type": "image_folder", "path": "images"}, "classes": 3})
+    project.kedro("run").refused("the dataset has 2 classes, the network's head has 3")
