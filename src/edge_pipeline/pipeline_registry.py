@@ -21,32 +21,33 @@ _PATTERNS = {
 _session: dict[str, Any] = {}
 
 
-def use_session(conf_source: str, env: str | None, parameters: Mapping[str, Any]) -> Project:
+def use_session(root: Path, conf_source: str, env: str | None, parameters: Mapping[str, Any]) -> Project:
     """Read the configuration of a session, of which Kedro tells the registry nothing.
 
     Args:
-        conf_source: the conf folder.
+        root: the project's folder.
+        conf_source: the conf folder, which `--conf-source` may put elsewhere.
         env: the run environment, `--env`.
         parameters: all parameters, those of the command line included.
 
     Raises:
         ConfigError: lists every problem found.
     """
-    _session.update(conf_source=conf_source, env=env)
-    return _parse(conf_source, env, parameters)
+    _session.update(root=root, conf_source=conf_source, env=env)
+    return _parse(root, conf_source, env, parameters)
 
 
 def load_project() -> Project:
     """Read the configuration of the session, or of the project of the current folder, without its parameters."""
     if _session:
-        conf_source, env = _session["conf_source"], _session["env"]
+        root, conf_source, env = _session["root"], _session["conf_source"], _session["env"]
     else:
         from kedro.framework.project import settings
         from kedro.utils import find_kedro_project
 
-        root = find_kedro_project(Path.cwd()) or Path.cwd()
-        conf_source, env = str(Path(root) / settings.CONF_SOURCE), os.environ.get("KEDRO_ENV")
-    return _parse(conf_source, env, {})
+        root = Path(find_kedro_project(Path.cwd()) or Path.cwd())
+        conf_source, env = str(root / settings.CONF_SOURCE), os.environ.get("KEDRO_ENV")
+    return _parse(root, conf_source, env, {})
 
 
 def register_pipelines() -> "dict[str, Pipeline]":
@@ -87,7 +88,7 @@ def _loader(conf_source: str, env: str | None) -> "OmegaConfigLoader":
     return OmegaConfigLoader(conf_source, env=env, base_env="base", default_run_env="local", config_patterns=_PATTERNS)
 
 
-def _parse(conf_source: str, env: str | None, parameters: Mapping[str, Any]) -> Project:
+def _parse(root: Path, conf_source: str, env: str | None, parameters: Mapping[str, Any]) -> Project:
     _check_environment(Path(conf_source), env or "local")
     loader, found = _loader(conf_source, env), {}
     for key in _PATTERNS:
@@ -101,7 +102,7 @@ def _parse(conf_source: str, env: str | None, parameters: Mapping[str, Any]) -> 
             if not isinstance(error, MissingConfigException):
                 raise ConfigError([f"{_PATTERNS[key][0]}: {error}"]) from error
             found[key] = {}
-    return parse(Path(conf_source).parent, found["models"], found["devices"], parameters, found["mlflow"])
+    return parse(root, found["models"], found["devices"], parameters, found["mlflow"])
 
 
 def _check_environment(conf: Path, env: str) -> None:

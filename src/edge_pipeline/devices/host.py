@@ -1,10 +1,12 @@
 """This machine as a device."""
 
+import io
 import json
 import os
 import platform
 import tempfile
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,25 +53,38 @@ class Host:
                 json.loads(self._act("profile", artifact, images, settings.threads, limit, target, **numbers))
                 for _ in track(range(REPEATS), f"{target}: profile", REPEATS)
             ]
-            layers = json.loads(self._act("layers", artifact, images, settings.threads, limit, target, runs=LAYER_RUNS))
+            layers, problems = self._layers(artifact, images[:1], settings, target)
         version = [one.pop("runtime_version") for one in found]
         repeats = [Repeat(**{**one, "samples_ms": tuple(one["samples_ms"])}) for one in found]
         return summarise(
-            target, artifact, repeats, [Layer(**layer) for layer in layers], settings, self.describe(), version[0]
+            target, artifact, repeats, layers, settings, self.describe(), version[0], problems
         )
 
-    def infer(self, artifact: Artifact, images: Float, *, threads: int, time_limit_s: float, target: str) -> Float:
-        """Return the outputs (n, ...) of `images` (n, c, h, w), each run alone in one fresh process.
+    def infer(
+        self, artifact: Artifact, batches: Iterable[Float], *, threads: int, time_limit_s: float, target: str
+    ) -> Iterator[Float]:
+        """Yield the outputs (n, ...) of each batch of images (n, c, h, w), in a fresh process a batch.
+
+        Each image is run alone. Batches are asked for one at a time, so that no dataset is too large.
 
         Raises:
-            DeviceError: the artifact cannot be loaded or run, or takes too long.
+            DeviceError: the artifact cannot be loaded or run, or a batch takes longer than `time_limit_s`.
         """
-        data = self._act("infer", artifact, images, threads, time_limit_s, target)
-        with tempfile.TemporaryFile() as file:
-            file.write(data)
-            file.seek(0)
-            outputs: Float = np.load(file, allow_pickle=False)
-        return outputs
+        for images in batches:
+            data = self._act("infer", artifact, images, threads, time_limit_s, target)
+            yield np.load(io.BytesIO(data), allow_pickle=False)
+
+    def _layers(
+        self, artifact: Artifact, image: Float, settings: ProfileSettings, target: str
+    ) -> tuple[list[Layer], list[str]]:
+        """Return the layers; if the runtime's profiler fails, none and the reason: the latencies stay valid."""
+        try:
+            found = self._act(
+                "layers", artifact, image, settings.threads, settings.time_limit_s, target, runs=LAYER_RUNS
+            )
+        except DeviceError as error:
+            return [], [f"no times of single layers: {error}"]
+        return [Layer(**layer) for layer in json.loads(found)], []
 
     def _act(
         self,

@@ -1,5 +1,6 @@
 """The devices of devices.yml, typed, and the way to reach each."""
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -34,11 +35,13 @@ class Device(Protocol):
             DeviceError: the device cannot load or run it, or takes too long.
         """
 
-    def infer(self, artifact: Artifact, images: "Float", *, threads: int, time_limit_s: float, target: str) -> "Float":
-        """Return the outputs (n, ...) of `images` (n, c, h, w), each run alone.
+    def infer(
+        self, artifact: Artifact, batches: "Iterable[Float]", *, threads: int, time_limit_s: float, target: str
+    ) -> "Iterator[Float]":
+        """Yield the outputs (n, ...) of each batch of images (n, c, h, w), every image run alone.
 
         Raises:
-            DeviceError: the device cannot load or run it, or takes too long.
+            DeviceError: the device cannot load or run it, or a batch takes longer than `time_limit_s`.
         """
 
 

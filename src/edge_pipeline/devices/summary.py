@@ -19,10 +19,12 @@ def summarise(
     settings: ProfileSettings,
     device: Mapping[str, str],
     runtime_version: str,
+    problems: Sequence[str] = (),
 ) -> Profile:
     """Return the `Profile`. Latency percentiles are over the samples of all repeats together.
 
-    Loading and first inference are the mean of the repeats, memory is the largest.
+    Loading and first inference are the mean of the repeats, memory is the largest. `problems` are passed on as
+    warnings.
     """
     samples = np.concatenate([repeat.samples_ms for repeat in repeats])
     medians = [float(np.median(repeat.samples_ms)) for repeat in repeats]
@@ -53,7 +55,7 @@ def summarise(
         settings.threads,
         dict(device),
         runtime_version,
-        tuple(_warnings(spread, repeats, settings)),
+        (*_warnings(spread, repeats, settings), *problems),
     )
 
 

@@ -35,7 +35,7 @@ class EdgePipelineHooks:
             parameters = loader["parameters"]
         except MissingConfigException:
             parameters = {}
-        self._project = use_session(loader.conf_source, context.env, parameters)
+        self._project = use_session(context.project_path, loader.conf_source, context.env, parameters)
         typed = self._project.parameters
         if typed:
             filled = {name: one.model_dump(mode="json", by_alias=True) for name, one in typed.items()}

@@ -35,6 +35,11 @@ def explain(error: BaseException) -> str | None:
             return str(one)
         if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT):
             return f"the disk is full: {one}. Free some space and run the same command again."
+    return _kedro_mistake(error) if isinstance(error, ValueError) and _has_models() else None
+
+
+def _kedro_mistake(error: ValueError) -> str | None:
+    """Return what to tell a user who chose a part of the project that is not there."""
     text = str(error)
     if text.startswith("Pipeline contains no nodes"):
         return f"nothing to run: no stage matches the options given, or no model is marked `default`. {_tags()}"
@@ -44,16 +49,23 @@ def explain(error: BaseException) -> str | None:
 
         valid = [name for name in pipelines if name != "__default__"]
         return f"no model or pipeline is named '{unknown[1]}'; {suggest(unknown[1], valid)}"
-    if isinstance(error, ValueError) and text.startswith(_KEDRO_MISTAKES):
-        return text
-    return None
+    return text if text.startswith(_KEDRO_MISTAKES) else None
+
+
+def _has_models() -> bool:
+    from edge_pipeline.pipeline_registry import load_project
+
+    try:
+        return bool(load_project().models)
+    except EdgePipelineError:
+        return False
 
 
 def _tags() -> str:
     from kedro.framework.project import pipelines
 
     tags = sorted({tag for pipeline in pipelines.values() for node in pipeline.nodes for tag in node.tags})
-    return f"Tags of this project: {', '.join(tags)}." if tags else "This project has no models."
+    return f"Tags of this project: {', '.join(tags)}."
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

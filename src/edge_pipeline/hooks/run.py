@@ -32,6 +32,7 @@ class Run:
     def __init__(self, project: Project, pipeline: Any, catalog: Any, *, only_missing: bool) -> None:
         self._project, self._catalog = project, catalog
         outputs = set(pipeline.all_outputs())
+        self._scorecards = [model for model in project.models if f"{model}.scorecard" in outputs]
         self._trainings = [model for model in project.models if f"{model}.weights" in outputs]
         self._targets = {
             f"{target.model}.{target.slug}": target
@@ -104,16 +105,13 @@ class Run:
             self._log_training(model)
         for owner in self._targets:
             self._log_target(owner)
-        for model in self._project.models:
-            table = self._load(f"{model}.scorecard")
-            if table is not None and any(t.model == model for t in self._targets.values()):
-                columns = table.astype(object).where(table.notna(), None).to_dict("list")
-                self._tracker.table(model, "scorecard", columns)
+        tables = {model: self._load(f"{model}.scorecard") for model in self._scorecards}
+        tables = {model: table.astype(object).where(table.notna(), None) for model, table in tables.items()}
+        for model, table in tables.items():
+            self._tracker.table(model, "scorecard", table.to_dict("list"))
         self._close()
-        for model in self._project.models:
-            table = self._results.get(f"{model}.scorecard")
-            if table is not None:
-                print_scorecard(self._console, table)
+        for table in tables.values():
+            print_scorecard(self._console, table)
         self._console.print(
             f"Results: {self._project.root / 'data' / '08_reporting'}   MLflow: {self._tracker.uri} "
             f"(run_group {self.group}; `kedro edge ui` opens it)",

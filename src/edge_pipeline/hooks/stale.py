@@ -1,5 +1,6 @@
 """Find results that were made from something that has been made anew since."""
 
+from pathlib import Path
 from typing import Any
 
 from edge_pipeline.core.errors import StorageError
@@ -10,10 +11,13 @@ from edge_pipeline.models.spec import ModelSpec
 def discard_stale(catalog: Any, model: str, spec: ModelSpec) -> list[str]:
     """Delete damaged results and results of older parents, so that `--only-missing-outputs` makes them again.
 
+    The reports of a model whose results are not complete are deleted with them.
+
     Returns:
-        Names of the datasets that were deleted.
+        Names of the results that were deleted.
     """
     discarded: list[str] = []
+    complete = True
 
     def visit(name: str, known: dict[str, str | None]) -> Any:
         found = _load(catalog, f"{model}.{name}")
@@ -37,8 +41,11 @@ def discard_stale(catalog: Any, model: str, spec: ModelSpec) -> list[str]:
         for target in spec.expand(model):
             if target.precision is precision:
                 mine = note(visit(f"{target.slug}.compiled", known), "compiled", known)
-                visit(f"{target.slug}.profile", mine)
-                visit(f"{target.slug}.validation", mine)
+                for kind in ("profile", "validation"):
+                    complete &= visit(f"{target.slug}.{kind}", mine) is not None
+    if not complete:
+        for report in ("scorecard", "confusion", "latency"):
+            Path(catalog.get(f"{model}.{report}")._describe()["filepath"]).unlink(missing_ok=True)
     return discarded
 
 

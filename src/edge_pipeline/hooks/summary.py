@@ -19,7 +19,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 
 
 def print_scorecard(console: Console, table: Any) -> None:
-    """Print one line per target of the data frame `table`; numbers that nobody measured are left out or shown as -."""
+    """Print one line per target of the data frame `table`; numbers that nobody measured (`None`) are shown as -."""
     shown = [column for column in _COLUMNS if table[column[0]].notna().any()]
     view = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     view.add_column("target", no_wrap=True)
@@ -27,7 +27,7 @@ def print_scorecard(console: Console, table: Any) -> None:
         view.add_column(title, justify="right", no_wrap=True)
     view.add_column("Pareto", justify="center")
     for row in table.to_dict("records"):
-        numbers = ["-" if row[key] != row[key] or row[key] is None else text(row[key]) for key, _, text in shown]
+        numbers = ["-" if row[key] is None else text(row[key]) for key, _, text in shown]
         mark = "yes" if row["pareto"] else ""
         view.add_row(row["target"], *numbers, mark if row["status"] == "ok" else "failed")
     console.print()

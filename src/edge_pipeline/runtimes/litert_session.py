@@ -1,5 +1,6 @@
 """LiteRT (TFLite) on the CPU, with its XNNPACK delegate."""
 
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ class LiteRTSession:
     version = f"ai-edge-litert {version('ai-edge-litert')}"
 
     def __init__(self, model: Path | bytes, *, threads: int) -> None:
+        self._model, self._threads = model, threads
         source: dict[str, Any] = {"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}
         self._interpreter = Interpreter(**source, num_threads=threads)
         self._interpreter.allocate_tensors()
@@ -45,15 +47,10 @@ class LiteRTSession:
         ]
 
     def layers(self, inputs: Sequence[Tensor], runs: int) -> list[dict[str, Any]]:
-        """Operators without times: the Python wheel of LiteRT has no per-operator profiler."""
-        names = {detail["index"]: detail["name"] for detail in self._interpreter.get_tensor_details()}
-        return [
-            {
-                "name": names.get(int(operator["outputs"][0]), "") if len(operator["outputs"]) else "",
-                "type": operator["op_name"],
-                "compute_unit": "cpu",
-                "time_ms": None,
-            }
-            for operator in self._interpreter._get_ops_details()
-            if operator["op_name"] != "DELEGATE"
-        ]
+        """Per-operator times of LiteRT's profiler, in the order the operators run."""
+        from edge_pipeline.runtimes.litert_profiler import operator_times
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.tflite"
+            path.write_bytes(self._model.read_bytes() if isinstance(self._model, Path) else self._model)
+            return operator_times(path, self.encode(inputs), threads=self._threads, runs=runs)

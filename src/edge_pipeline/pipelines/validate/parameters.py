@@ -6,7 +6,7 @@ from edge_pipeline.pipelines.base import Parameters
 
 
 class ValidateParameters(Parameters):
-    """Time limit of running the test set on the device, in seconds."""
+    """`time_limit_s` is for up to 128 MiB of test images on the device; `threads` are those of the engine."""
 
     time_limit_s: float = Field(600.0, gt=0)
     threads: int = Field(1, ge=1)
