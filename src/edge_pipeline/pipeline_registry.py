@@ -1,8 +1,10 @@
 """Kedro's entrance: the pipelines that models.yml describes."""
 
+import contextlib
+import difflib
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +72,10 @@ def with_edge_pipelines(
 
     @functools.wraps(register)
     def both() -> "dict[str, Pipeline]":
-        theirs, ours = register(), register_pipelines()
+        ours = register_pipelines()
         default = ours.pop("__default__")
+        with _models_hidden(ours):
+            theirs = register()
         same = sorted(set(theirs) & set(ours))
         if same:
             raise ConfigError(f"models.yml: the project already has a pipeline named '{name}'" for name in same)
@@ -80,6 +84,35 @@ def with_edge_pipelines(
         return {**theirs, **ours, "__default__": default}
 
     return both
+
+
+@contextlib.contextmanager
+def _models_hidden(models: "Mapping[str, Pipeline]") -> Iterator[None]:
+    """Take models off the pipelines that `--pipelines` asks for.
+
+    Kedro's `find_pipelines` imports a module for each of those and fails where there is none.
+    """
+    from kedro.framework.project import pipelines
+
+    requested = pipelines._requested_pipelines
+    if not requested:
+        yield
+        return
+    rest = [name for name in requested if name not in models]
+    pipelines._requested_pipelines = rest
+    try:
+        yield
+    except (ImportError, KeyError) as error:
+        problems = [
+            f"no model or pipeline is named '{name}'; {suggest(name, models)}"
+            for name in rest
+            if difflib.get_close_matches(name, models)
+        ]
+        if not problems:
+            raise
+        raise ConfigError(problems) from error
+    finally:
+        pipelines._requested_pipelines = requested
 
 
 def _loader(conf_source: str, env: str | None) -> "OmegaConfigLoader":

@@ -34,4 +34,6 @@ def command(metadata: Any, port: int) -> None:
     sys.stdout.flush()
     server = ["server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     artifacts = ["--default-artifact-root", (root / "mlartifacts").as_uri()]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", *server, *artifacts])
+    quiet = ["--uvicorn-opts", "--log-level warning"]
+    environment = {**os.environ, "MLFLOW_LOGGING_LEVEL": "WARNING", "PYTHONWARNINGS": "ignore"}
+    os.execve(sys.executable, [sys.executable, "-m", "mlflow", *server, *artifacts, *quiet], environment)

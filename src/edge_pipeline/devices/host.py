@@ -56,9 +56,7 @@ class Host:
             layers, problems = self._layers(artifact, images[:1], settings, target)
         version = [one.pop("runtime_version") for one in found]
         repeats = [Repeat(**{**one, "samples_ms": tuple(one["samples_ms"])}) for one in found]
-        return summarise(
-            target, artifact, repeats, layers, settings, self.describe(), version[0], problems
-        )
+        return summarise(target, artifact, repeats, layers, settings, self.describe(), version[0], problems)
 
     def infer(
         self, artifact: Artifact, batches: Iterable[Float], *, threads: int, time_limit_s: float, target: str

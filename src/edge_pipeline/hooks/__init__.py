@@ -28,8 +28,10 @@ class EdgePipelineHooks:
         """
         from kedro.config import MissingConfigException
 
+        from edge_pipeline.hooks.command import report_errors_plainly
         from edge_pipeline.pipeline_registry import use_session
 
+        report_errors_plainly()
         loader = context.config_loader
         try:
             parameters = loader["parameters"]

@@ -14,7 +14,12 @@ _KEDRO_MISTAKES = ("Pipeline does not contain", "Node names", "Given configurati
 
 
 def report_errors_plainly() -> None:
-    """Print errors that a user can do something about as text; leave all others to the hook that was there."""
+    """Print errors that a user can do something about as text; leave all others to the hook that was there.
+
+    Called when a command starts, and again when the project is loaded: its logging may have put a hook of its own.
+    """
+    if getattr(sys.excepthook, "__module__", "") == __name__:
+        return
     warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
     previous = sys.excepthook
 

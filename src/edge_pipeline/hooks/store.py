@@ -1,6 +1,7 @@
 """Log run records to MLflow, with explicit run ids and no global state."""
 
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -16,6 +17,8 @@ from edge_pipeline.pipelines.config import TrackingSpec
 
 _BATCH, _PARAMS = 900, 100
 """MLflow takes at most 1,000 metrics and 100 parameters in one request."""
+_TRAINING_PAGE = {"mlflow.experimentKind": "custom_model_development"}
+"""Tells MLflow's page to show runs and charts, not the tools for language models."""
 
 
 def tracking_uri(settings: TrackingSpec, root: Path) -> str:
@@ -45,7 +48,9 @@ class Store:
             found = self._client.get_experiment_by_name(experiment)
             local = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
             self._experiment: str = (
-                found.experiment_id if found else self._client.create_experiment(experiment, artifact_location=local)
+                found.experiment_id
+                if found
+                else self._client.create_experiment(experiment, artifact_location=local, tags=_TRAINING_PAGE)
             )
 
     def begin(self, name: str, params: Mapping[str, str], tags: Mapping[str, str], started: int) -> str:
@@ -88,6 +93,7 @@ class Store:
             for start in range(0, len(metrics), _BATCH):
                 self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
             self._client.log_batch(run_id, tags=[RunTag(k, v[:5000]) for k, v in record.tags.items()])
+            self._log_dataset(run_id, record)
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in record.files.items():
                     path = Path(folder) / name
@@ -99,6 +105,17 @@ class Store:
             self.log_table(run_id, name, columns)
         self.close(run_id, record.status, record.ended)
         return run_id
+
+    def _log_dataset(self, run_id: str, record: RunRecord) -> None:
+        """Fill the column `Dataset` of the runs table: type and the first digits of the content's hash."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        digest = record.tags.get("dataset_hash")
+        if digest:
+            kind = record.params["dataset.type"]
+            source = record.params.get("dataset.path", kind)
+            used = Dataset(kind, digest[:8], "local", json.dumps({"uri": source}))
+            self._client.log_inputs(run_id, [DatasetInput(used)])
 
     def log_table(self, run_id: str, name: str, columns: Mapping[str, list[Any]]) -> None:
         """Log a table, which MLflow shows as one."""

@@ -34,5 +34,5 @@ def print_scorecard(console: Console, table: Any) -> None:
     console.print(view)
     for row in table.to_dict("records"):
         if row["warnings"]:
-            console.print(f"[yellow]{row['target']}:[/] {row['warnings']}", highlight=False)
+            console.print(f"[yellow]{row['target']}:[/] {row['warnings']}", highlight=False, soft_wrap=True)
     console.print()

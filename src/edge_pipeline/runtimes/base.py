@@ -1,14 +1,18 @@
 """What a runtime is, and the list of those that models.yml can name."""
 
 import importlib
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, cast
 
+from edge_pipeline.core.errors import CompileError
 from edge_pipeline.core.types import Artifact, RuntimeName, Target
 
 _MODULES = {
     RuntimeName.ONNX: "edge_pipeline.runtimes.onnx",
     RuntimeName.TFLITE: "edge_pipeline.runtimes.litert",
 }
+
+_EXTRAS = {RuntimeName.TFLITE: ("litert", ("litert-torch", "ai-edge-litert"))}
 
 
 class Runtime(Protocol):
@@ -20,6 +24,22 @@ class Runtime(Protocol):
         Raises:
             CompileError: the engine's compiler refused the model, crashed, or took too long.
         """
+
+
+def packages(name: RuntimeName) -> dict[str, str]:
+    """Return the versions of the packages behind an extra that the runtime needs.
+
+    Raises:
+        CompileError: one is not installed.
+    """
+    extra, needed = _EXTRAS.get(name, ("", ()))
+    try:
+        return {package: version(package) for package in needed}
+    except PackageNotFoundError as error:
+        raise CompileError(
+            f"the runtime '{name}' needs the package {error.name}. Install it with "
+            f"`pip install 'edge-pipeline[{extra}]'`, or remove '{name}' from the targets in models.yml."
+        ) from error
 
 
 def runtime(name: RuntimeName) -> Runtime:

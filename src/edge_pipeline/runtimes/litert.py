@@ -1,14 +1,13 @@
 """LiteRT: convert the exported program to a TFLite model in a process of its own."""
 
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_pipeline.core.child import ChildError, run_child
 from edge_pipeline.core.errors import CompileError
 from edge_pipeline.core.files import disk_errors
 from edge_pipeline.core.types import Artifact, Precision, Target
-from edge_pipeline.runtimes.base import compiled
+from edge_pipeline.runtimes.base import compiled, packages
 
 
 def compile(exported: Artifact, target: Target, *, time_limit_s: float) -> Artifact:
@@ -17,13 +16,7 @@ def compile(exported: Artifact, target: Target, *, time_limit_s: float) -> Artif
     Raises:
         CompileError: LiteRT is not installed, its converter refuses the model, crashes, or takes too long.
     """
-    try:
-        tools = {name: version(name) for name in ("litert-torch", "ai-edge-litert")}
-    except PackageNotFoundError as error:
-        raise CompileError(
-            f"{target.name}: the runtime 'tflite' needs the LiteRT packages. Install them with "
-            "`pip install 'edge-pipeline[litert]'`, or remove 'tflite' from the targets in models.yml."
-        ) from error
+    tools = packages(target.runtime)
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(folder) / "model.pt2", Path(folder) / "model.tflite"
         with disk_errors(source):
