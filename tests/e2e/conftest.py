@@ -31,6 +31,8 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.output = ""
+        self.temporary = root.with_name(f"{root.name}-tmp")
 
     def write(self, name: str, content: Any) -> Path:
         """Write a file of the project; anything but text becomes YAML."""
@@ -46,8 +48,9 @@ class Project:
         self.write("conf/base/parameters/digits.yml", {"digits": QUICK_PARAMETERS | stages})
 
     def environment(self, **extra: str) -> dict[str, str]:
+        self.temporary.mkdir(exist_ok=True)
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KEDRO_"))}
-        return {**clean, "KEDRO_DISABLE_TELEMETRY": "1", "COLUMNS": "200", **extra}
+        return {**clean, "KEDRO_DISABLE_TELEMETRY": "1", "COLUMNS": "200", "TMPDIR": str(self.temporary), **extra}
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start `kedro ...` in the project."""
@@ -95,6 +98,11 @@ class Project:
         """Return the status of every run by name; of two runs of one name the later."""
         return {run.info.run_name: run.info.status for run in self.runs()}
 
+    def copy_to(self, root: Path) -> None:
+        """Make a new project at `root` with the same configuration and no results."""
+        new_project(root)
+        shutil.copytree(self.root / "conf", root / "conf", dirs_exist_ok=True)
+
     def data(self) -> list[str]:
         """Return every file below data."""
         return sorted(str(p.relative_to(self.root / "data")) for p in (self.root / "data").rglob("*") if p.is_file())
@@ -135,6 +143,26 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.root
 
 
+@pytest.fixture(scope="session")
+def default_run(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The ready project as it is, after `kedro run`; `output` is what that printed. Not to be changed."""
+    project = copy_repository(tmp_path_factory.mktemp("default") / "project")
+    project.output = project.kedro("run").succeeded().output
+    return project
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository's folder."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def project_class() -> type[Project]:
+    """Return `Project`, for projects of another layout."""
+    return Project
+
+
 @pytest.fixture
 def trained(finished: Path, tmp_path: Path) -> Project:
     """A project that holds the results of a first run, with an MLflow store of its own."""
@@ -162,13 +190,18 @@ def started() -> Iterator[Callable[["subprocess.Popen[str]"], "subprocess.Popen[
 
 def new_project(root: Path) -> Project:
     """Copy the ready project's configuration to `root` and make its model small."""
+    project = copy_repository(root)
+    project.configure()
+    return project
+
+
+def copy_repository(root: Path) -> Project:
+    """Copy the ready project's configuration to `root`."""
     shutil.copytree(REPOSITORY / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))
     shutil.copy(REPOSITORY / "pyproject.toml", root)
     for folder in ("src", "conf/local", "data"):
         (root / folder).mkdir()
-    project = Project(root)
-    project.configure()
-    return project
+    return Project(root)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -32,8 +32,7 @@ def test_a_folder_of_images_is_a_dataset(project, folder):
 
 def test_a_folder_that_does_not_exist(project):
     configure(project)
-    result = project.kedro("run")
-    result.refused("dataset", f"{project.root}/images", "does not exist", "models.yml")
+    project.kedro("run").refused(f"models.yml: digits.dataset.path: the folder {project.root}/images does not exist")
     assert project.data() == []
 
 
@@ -41,7 +40,7 @@ def test_an_unreadable_image_is_named(project, folder):
     broken = folder / "dark" / "03.png"
     broken.write_bytes(broken.read_bytes()[:40])
     project.kedro("run").refused("cannot read the image", str(broken))
-    assert "FINISHED" not in project.statuses().values()
+    assert project.statuses()["digits@host/onnx/float"] == "FAILED"
 
 
 def test_an_image_of_another_size_is_named(project, folder):

@@ -40,7 +40,7 @@ def test_a_truncated_checkpoint_is_named(project):
     path.write_bytes(path.read_bytes()[:1500])
     project.configure(finetune={"checkpoint": "start.pt"})
     project.kedro("run").refused(str(path), "truncated")
-    assert project.statuses() == {"digits/training": "FAILED"}
+    assert set(project.statuses().values()) == {"FAILED"}
 
 
 def test_a_checkpoint_that_does_not_exist_is_refused_before_anything_runs(project):

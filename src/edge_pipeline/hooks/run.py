@@ -6,24 +6,22 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 
 from edge_pipeline.core import progress
-from edge_pipeline.core.errors import CompileError, ConfigError, EdgePipelineError, TargetsFailedError
+from edge_pipeline.core.errors import EdgePipelineError, TargetsFailedError
 from edge_pipeline.core.files import remove_temporaries
 from edge_pipeline.core.types import Artifact, Failure, Profile, Target, Validation
-from edge_pipeline.hooks import records
+from edge_pipeline.hooks import preflight, records
 from edge_pipeline.hooks.lock import ProjectLock
 from edge_pipeline.hooks.progress import ProgressBars
 from edge_pipeline.hooks.stale import discard_stale
 from edge_pipeline.hooks.summary import print_scorecard
 from edge_pipeline.hooks.tracking import Tracker
 from edge_pipeline.pipelines.config import Project
-from edge_pipeline.runtimes.base import packages
 
 KINDS = ("exported", "compiled", "profile", "validation")
 
@@ -42,7 +40,7 @@ class Run:
             for target in spec.expand(model)
             if any(f"{model}.{target.slug}.{kind}" in outputs for kind in KINDS)
         }
-        _check_runtimes(self._targets.values())
+        preflight.check(project, outputs, self._targets.values())
         self._results: dict[str, Any] = {}
         self._failures: dict[tuple[str, str], Failure] = {}
         self._logged: set[str] = set()
@@ -209,22 +207,6 @@ class _Epochs:
     def measured(self, step: str, index: int, metrics: Any) -> None:
         """Log an epoch of the step `model: fine-tune`."""
         self._tracker.epoch(f"{step.split(':')[0]}/training", index, metrics)
-
-
-def _check_runtimes(targets: Iterable[Target]) -> None:
-    """Refuse to start a run that would end with a package missing.
-
-    Raises:
-        ConfigError: names every package.
-    """
-    problems = []
-    for name in dict.fromkeys(target.runtime for target in targets):
-        try:
-            packages(name)
-        except CompileError as error:
-            problems.append(str(error))
-    if problems:
-        raise ConfigError(problems)
 
 
 def _on_sigterm() -> contextlib.ExitStack:

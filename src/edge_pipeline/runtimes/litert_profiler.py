@@ -5,6 +5,7 @@ runs on the same XNNPACK kernels as the interpreter that is timed.
 """
 
 import ctypes
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,19 +51,14 @@ def operator_times(model: Path, inputs: Sequence[Tensor], *, threads: int, runs:
     feeds, results = (api.buffers(side, environment, compiled, subgraph) for side in ("Input", "Output"))
     for buffer, value in zip(feeds, inputs, strict=True):
         api.fill(buffer, value)
-    signature = ctypes.c_size_t(0)
-    run = (
-        "LiteRtRunCompiledModel",
-        compiled,
-        signature,
-        *(part for side in (feeds, results) for part in (ctypes.c_size_t(len(side)), _array(side))),
-    )
+    sides = [part for side in (feeds, results) for part in (ctypes.c_size_t(len(side)), _array(side))]
+    run = functools.partial(api.call, "LiteRtRunCompiledModel", compiled, ctypes.c_size_t(0), *sides)
     for _ in range(_WARMUP):
-        api.call(*run)
+        run()
     profiler = api.create("LiteRtCompiledModelGetProfiler", compiled)
     api.call("LiteRtStartProfiler", profiler)
     for _ in range(runs):
-        api.call(*run)
+        run()
     api.call("LiteRtStopProfiler", profiler)
     summary = ctypes.c_char_p()
     api.call("LiteRtGetProfileSummary", profiler, compiled, ctypes.byref(summary))

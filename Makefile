@@ -1,0 +1,43 @@
+# make run   sets up an environment in .venv and runs the main job
+# make test  sets up the same environment with the test tools and passes the tests
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
+SOURCES := pyproject.toml constraints.txt
+
+.PHONY: run test check docs clean
+
+run: $(VENV)/.run
+	$(VENV)/bin/kedro run
+
+test: $(VENV)/.test
+	$(VENV)/bin/pytest --cov
+
+check: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mkdocs build --strict --quiet --site-dir build/site
+
+docs: $(VENV)/.test
+	$(VENV)/bin/mkdocs serve
+
+clean:
+	rm -rf $(VENV) build
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed; name it with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq -y install python3-venv; } || \
+	  { echo "Python's venv module is missing; install it with: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(SOURCES) | $(VENV)/bin/pip
+	$(PIP) install -c constraints.txt -e '.[litert,viz]'
+	touch $@
+
+$(VENV)/.test: $(SOURCES) | $(VENV)/bin/pip
+	$(PIP) install -c constraints.txt -e '.[litert,viz,dev]'
+	touch $@ $(VENV)/.run
