@@ -92,6 +92,20 @@ def calibrate(sim: Any, images: Iterator[torch.Tensor]) -> None:
         raise QuantizationError("the calibration set has no images; raise `quantize.calibration_images`")
 
 
+def share_through_pooling(sim: Any) -> None:
+    """Give each max pooling of a calibrated simulation the output quantizer of what it pools.
+
+    Its outputs are some of its inputs, so no number changes. But AIMET takes the scale of a bias from the quantizer
+    right before its layer; without one it estimates a scale that ONNX Runtime cannot fuse and the NPU misreads.
+    """
+    modules = dict(sim.model.named_modules())
+    for node in sim.model.graph.nodes:
+        module = modules.get(node.target) if node.op == "call_module" else None
+        if isinstance(module, nn.MaxPool2d) and module.output_quantizers[0] is None:
+            source = modules.get(node.args[0].target)
+            module.output_quantizers[0] = getattr(source, "output_quantizers", [None])[0]
+
+
 def encodings(sim: Any) -> dict[str, Any]:
     """Return scale, offset and bit width of every quantizer by its module's name."""
     with _quiet():

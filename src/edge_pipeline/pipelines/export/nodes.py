@@ -108,10 +108,12 @@ def references(exported: Artifact) -> "dict[str, NDArray[np.float32]]":
 
 def _restore(spec: ModelSpec, weights: Artifact, simulation: Artifact) -> Any:
     from edge_pipeline.models.classifier import state_from_bytes
+    from edge_pipeline.quantization import ptq
 
     parameters = QuantizeParameters.model_validate(simulation.details["parameters"])
     sim = build_simulation(spec, weights, parameters)
     sim.model.load_state_dict(state_from_bytes(simulation.files["simulation.pt"], "simulation.pt"))
+    ptq.share_through_pooling(sim)
     return sim.model.eval()
 
 
