@@ -69,3 +69,8 @@ def test_yaml_that_cannot_be_read_names_the_file(project):
 
 def test_an_environment_that_does_not_exist_is_refused(project):
     project.kedro("run", "--env", "nightly").refused("the environment 'nightly' has no folder")
+
+
+def test_a_runner_that_loses_the_hooks_is_refused(project):
+    project.kedro("run", "--runner", "ParallelRunner").refused("ParallelRunner cannot be used", "ThreadRunner")
+    assert nothing_was_run(project)

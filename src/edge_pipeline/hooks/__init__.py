@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
+from edge_pipeline.core.errors import ConfigError
+
 if TYPE_CHECKING:
     from edge_pipeline.hooks.run import Run
     from edge_pipeline.pipelines.config import Project
@@ -45,13 +47,22 @@ class EdgePipelineHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
-        """Take the project's lock and open the tracker."""
+        """Take the project's lock and open the tracker.
+
+        Raises:
+            ConfigError: something that the run needs is missing, or the runner cannot be used.
+            ProjectBusyError: another run holds the project.
+        """
         project = self._project
         names = {(node.namespace or "").split(".")[0] for node in pipeline.nodes}
         if project is None or not names & set(project.models):
             return
         from edge_pipeline.hooks.run import Run
 
+        if "ParallelRunner" in str(run_params.get("runner")):
+            raise ConfigError(
+                ["ParallelRunner cannot be used: its processes lose the hooks; use --runner ThreadRunner"]
+            )
         self._run = Run(project, pipeline, catalog, only_missing=bool(run_params.get("only_missing_outputs")))
 
     @hook_impl
