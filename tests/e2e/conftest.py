@@ -52,14 +52,14 @@ class Project:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KEDRO_"))}
         return {**clean, "KEDRO_DISABLE_TELEMETRY": "1", "COLUMNS": "200", "TMPDIR": str(self.temporary), **extra}
 
-    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str, output: Any = subprocess.PIPE, **environment: str) -> "subprocess.Popen[str]":
         """Start `kedro ...` in the project."""
         return subprocess.Popen(
             [sys.executable, "-m", "kedro", *arguments],
             cwd=self.root,
             env=self.environment(**environment),
             text=True,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
 

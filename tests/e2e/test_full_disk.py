@@ -1,5 +1,6 @@
 """A disk that is full gives one message, and the same command works once there is room."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -14,6 +15,8 @@ def small_disk():
 
     def mount(path, size):
         path.mkdir(parents=True, exist_ok=True)
+        if not shutil.which("mount"):
+            pytest.skip("there is no `mount` here")
         done = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True, text=True
         )

@@ -36,17 +36,21 @@ def get(address):
 
 
 @pytest.fixture
-def served(default_run, started, eventually):
+def served(default_run, started, eventually, tmp_path):
     """Start a command of the default project that serves a page, and return the page's address."""
+    log = tmp_path / "log"
 
     def serve(*arguments):
         port = free_port()
-        started(default_run.start(*arguments, "--port", str(port)))
         address = f"http://127.0.0.1:{port}"
-        eventually(lambda: get(address) is not None)
+        with log.open("w") as output:
+            process = started(default_run.start(*arguments, "--port", str(port), output=output))
+        eventually(lambda: get(address) is not None or process.poll() is not None, 120)
+        assert process.poll() is None, log.read_text()
         return address
 
-    return serve
+    yield serve
+    print(log.read_text())
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The wheel in another Kedro project: its hook, its commands, and `kedro edge init`."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -25,13 +26,19 @@ def create_pipeline(**kwargs):
     return Pipeline([Node(lambda: "done", None, "greeting", name="greet")])
 """
 
+GREETING = {"greeting": {"type": "json.JSONDataset", "filepath": "data/greeting.json"}}
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory, repository):
     """The wheel of the repository, unpacked as `pip install --target` does it."""
     folder = tmp_path_factory.mktemp("wheel")
-    source = tmp_path_factory.mktemp("source") / "repository"
-    subprocess.run(["git", "clone", "--quiet", repository, source], check=True)
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(repository / name, source)
+    for name in ("src", "conf"):
+        ignored = shutil.ignore_patterns("*.egg-info", "__pycache__", "local")
+        shutil.copytree(repository / name, source / name, symlinks=True, ignore=ignored)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source], check=True)
     (built,) = folder.glob("*.whl")
@@ -60,7 +67,7 @@ def other(tmp_path, wheel, project_class):
     project.write("src/other/pipeline_registry.py", REGISTRY)
     project.write("src/other/pipelines/hello/__init__.py", "from .pipeline import create_pipeline\n")
     project.write("src/other/pipelines/hello/pipeline.py", PIPELINE)
-    project.write("conf/base/catalog.yml", "")
+    project.write("conf/base/catalog.yml", GREETING)
     (root / "conf" / "local").mkdir()
     return project
 
@@ -73,7 +80,7 @@ def test_the_package_comes_from_the_wheel(other, wheel):
 
 def test_a_project_without_models_is_left_alone(other):
     assert "greet" in other.kedro("run").succeeded().output
-    assert other.data() == []
+    assert other.data() == ["greeting.json"]
     assert "init" in other.kedro("edge", "--help").succeeded().output
 
 
