@@ -1,5 +1,6 @@
 """A project on disk, used through the real command line."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -61,6 +62,7 @@ class Project:
             text=True,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     def kedro(self, *arguments: str, **environment: str) -> "Result":
@@ -69,7 +71,7 @@ class Project:
         try:
             output, _ = process.communicate(timeout=420)
         finally:
-            process.kill()
+            kill_session(process)
         return Result(process.returncode, output)
 
     def until(self, process: "subprocess.Popen[str]", text: str) -> str:
@@ -172,7 +174,7 @@ def trained(finished: Path, tmp_path: Path) -> Project:
 
 @pytest.fixture
 def started() -> Iterator[Callable[["subprocess.Popen[str]"], "subprocess.Popen[str]"]]:
-    """Register a process that must not outlive the test."""
+    """Register a process that must not outlive the test; it leads a session of its own."""
     processes: list[subprocess.Popen[str]] = []
 
     def register(process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
@@ -181,11 +183,16 @@ def started() -> Iterator[Callable[["subprocess.Popen[str]"], "subprocess.Popen[
 
     yield register
     for process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill_session(process)
         if process.stdout:
             process.stdout.close()
+
+
+def kill_session(process: "subprocess.Popen[str]") -> None:
+    """Kill `process` and all that it started in its session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def new_project(root: Path) -> Project:
@@ -210,6 +217,12 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.02)
+
+
+@pytest.fixture
+def end() -> Callable[["subprocess.Popen[str]"], None]:
+    """Return `kill_session`."""
+    return kill_session
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Runs on an MLflow server, and results when it does not answer."""
 
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -54,18 +52,12 @@ def statuses(address):
     return {run.info.run_name: run.info.status for run in client.search_runs([experiment.experiment_id])}
 
 
-def stop(process):
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def test_runs_go_to_the_server_named_by_the_variable(project, server):
     start, address = server
-    process = start()
+    start()
     project.kedro("run", MLFLOW_TRACKING_URI=address).succeeded()
     assert statuses(address) == BOTH
     assert not (project.root / "mlflow.db").exists()
-    stop(process)
 
 
 def test_a_server_that_is_down_loses_nothing(project, server):
@@ -81,25 +73,23 @@ def test_a_server_that_is_down_loses_nothing(project, server):
     still_down = project.kedro("edge", "track", "--resend", MLFLOW_TRACKING_URI=address)
     still_down.refused(f"MLflow at {address} cannot be used")
 
-    process = start()
+    start()
     sent = project.kedro("edge", "track", "--resend", MLFLOW_TRACKING_URI=address).succeeded()
     assert "2 runs logged" in sent.output
     assert statuses(address) == BOTH
     assert "No runs wait" in project.kedro("edge", "track", MLFLOW_TRACKING_URI=address).succeeded().output
-    stop(process)
 
 
-def test_a_server_that_dies_meanwhile_loses_nothing(project, server, started):
+def test_a_server_that_dies_meanwhile_loses_nothing(project, server, started, end):
     start, address = server
     process = start()
     run = started(project.start("run", MLFLOW_TRACKING_URI=address))
     project.until(run, "digits.finetune\n")
-    stop(process)
+    end(process)
     output, _ = run.communicate(timeout=300)
     assert run.returncode == 1
     assert "All results are on disk" in output
 
-    process = start()
+    start()
     project.kedro("edge", "track", "--resend", MLFLOW_TRACKING_URI=address).succeeded()
     assert statuses(address) == BOTH
-    stop(process)

@@ -78,12 +78,14 @@ class Store:
         """Log all of `record` and close its run; return the run's id.
 
         Args:
-            record: its `run_id` is the run to complete, or `None` for a new one.
+            record: its `run_id` is the run to complete; a new one is made if that is `None` or of another store.
             logged_steps: metrics up to this step were logged while they were made.
         """
         from mlflow.entities import Metric, RunTag
 
-        run_id = record.run_id or self.begin(record.name, record.params, record.tags, record.started)
+        run_id = record.run_id
+        if run_id is None or not self._knows(run_id):
+            run_id = self.begin(record.name, record.params, record.tags, record.started)
         metrics = [
             Metric(key, value, record.ended, step)
             for key, value, step in record.metrics
@@ -105,6 +107,18 @@ class Store:
             self.log_table(run_id, name, columns)
         self.close(run_id, record.status, record.ended)
         return run_id
+
+    def _knows(self, run_id: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        with self._errors():
+            try:
+                self._client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return False
+                raise
+        return True
 
     def _log_dataset(self, run_id: str, record: RunRecord) -> None:
         """Fill the column `Dataset` of the runs table: type and the first digits of the content's hash."""
