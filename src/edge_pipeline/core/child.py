@@ -74,5 +74,6 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 def _cause(status: int) -> str:
     if status < 0:
-        return f"it died of {signal.Signals(-status).name}"
+        named = {one.value: one.name for one in signal.Signals}
+        return f"it died of {named.get(-status, f'signal {-status}')}"
     return f"it ended with exit status {status}"

@@ -1,7 +1,7 @@
 """The errors a user can meet. Each says what failed, where, why, and what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class EdgePipelineError(Exception):
@@ -60,6 +60,14 @@ class TrackingError(EdgePipelineError):
 
 class TargetsFailedError(EdgePipelineError):
     """At least one target failed; the others were finished."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error`, and what it was raised from, down to the first cause."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:

@@ -48,8 +48,8 @@ class ImageFolder:
         channels, height, width = self._shape
         try:
             with PilImage.open(path) as file:
-                picture = file.convert("L" if channels == 1 else "RGB")
-        except (OSError, SyntaxError, ValueError) as error:
+                picture = _eight_bit(file).convert("L" if channels == 1 else "RGB")
+        except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
             raise DatasetError(f"cannot read the image {path}: {error}. Repair or remove the file.") from error
         if picture.size != (width, height):
             if not self._resize:
@@ -62,11 +62,31 @@ class ImageFolder:
         return np.ascontiguousarray(pixels.reshape(height, width, channels).transpose(2, 0, 1))
 
     def content_hash(self) -> str:
-        """SHA-256 over the class name and bytes of every file, read in blocks."""
+        """SHA-256 over the class name, size and bytes of every file, read in blocks.
+
+        Raises:
+            DatasetError: a file cannot be read.
+        """
         digest = hashlib.sha256()
         for path, label in zip(self._files, self.labels, strict=True):
-            digest.update(f"{self.classes[label]}/{path.name}\0".encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+            try:
+                digest.update(f"{self.classes[label]}/{path.name}\0{path.stat().st_size}\0".encode())
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+            except OSError as error:
+                raise DatasetError(f"cannot read the image {path}: {error}. Repair or remove the file.") from error
         return digest.hexdigest()
+
+
+def _eight_bit(picture: PilImage.Image) -> PilImage.Image:
+    """Bring 16-bit grey values to 8 bits, which Pillow would clip at 255.
+
+    Raises:
+        ValueError: grey values of an unknown range.
+    """
+    if picture.mode.startswith("I;16"):
+        return PilImage.fromarray((np.asarray(picture, np.uint32) // 257).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError("its grey values have 32 bits, 8 or 16 are expected")
+    return picture

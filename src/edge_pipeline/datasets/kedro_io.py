@@ -47,7 +47,10 @@ class _StageDataset(AbstractDataset[Any, Any]):
         if self._exists():
             return self._read()
         if self._failure_path.is_file():
-            return TypeAdapter(Failure).validate_json(self._failure_path.read_bytes())
+            try:
+                return TypeAdapter(Failure).validate_json(self._failure_path.read_bytes())
+            except ValidationError as error:
+                raise StorageError(f"{self._failure_path} is damaged ({error}). Delete it. {AGAIN}") from error
         if self._optional:
             return None
         raise StorageError(f"{self._path} does not exist: the stage that makes it has not run. {AGAIN}")
@@ -116,10 +119,11 @@ class ArtifactDataset(_StageDataset):
         (self._path / MANIFEST).unlink(missing_ok=True)
         for name, content in data.files.items():
             write_atomically(self._path / name, content)
-        write_atomically(self._path / MANIFEST, json.dumps(data.manifest(), indent=2, allow_nan=False).encode())
         for path in self._path.iterdir():
-            if path.name != MANIFEST and path.name not in data.files:
+            if path.is_file() and path.name not in data.files:
                 path.unlink()
+        manifest = {**data.manifest(), "sha256": data.hash}
+        write_atomically(self._path / MANIFEST, json.dumps(manifest, indent=2, allow_nan=False).encode())
 
     def _read(self) -> Artifact:
         try:
@@ -132,9 +136,12 @@ class ArtifactDataset(_StageDataset):
                 tuple(TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in manifest[side])
                 for side in ("inputs", "outputs")
             )
-            return Artifact(
+            artifact = Artifact(
                 manifest["kind"], files, manifest["parents"], inputs, outputs, manifest["tools"], manifest["details"]
             )
+            if artifact.hash != manifest["sha256"]:
+                raise ValueError(f"{MANIFEST} does not match its own hash")
+            return artifact
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise StorageError(f"{self._path} is damaged ({error}). Delete the folder. {AGAIN}") from error
 

@@ -35,6 +35,14 @@ def split_samples(samples: Samples, *, seed: int, validation: float, test: float
         )
     except ValueError as error:
         raise DatasetError(f"{len(labels)} images cannot be split: {error}") from error
+    for name, part in (("train", train_part), ("validation", validation_part), ("test", test_part)):
+        missing = set(range(len(counts))) - set(labels[part].tolist())
+        if missing:
+            label = min(missing)
+            raise DatasetError(
+                f"class '{samples.classes[label]}' has {counts[label]} images, too few for one of them to be in the "
+                f"{name} part; add images, or change `split.validation` and `split.test`"
+            )
     train, val, tst = (tuple(sorted(int(i) for i in part)) for part in (train_part, validation_part, test_part))
     return Split(samples.content_hash(), seed, samples.classes, train, val, tst)
 

@@ -4,10 +4,9 @@ import errno
 import re
 import sys
 import warnings
-from collections.abc import Iterator
 from types import TracebackType
 
-from edge_pipeline.core.errors import EdgePipelineError, suggest
+from edge_pipeline.core.errors import EdgePipelineError, causes, suggest
 
 _UNKNOWN_PIPELINE = re.compile(r"Failed to find the pipeline named '([^']*)'")
 _KEDRO_MISTAKES = ("Pipeline does not contain", "Node names", "Given configuration")
@@ -35,7 +34,7 @@ def report_errors_plainly() -> None:
 
 def explain(error: BaseException) -> str | None:
     """Return what to tell the user, or `None` if `error` is a defect whose traceback matters."""
-    for one in _chain(error):
+    for one in causes(error):
         if isinstance(one, EdgePipelineError):
             return str(one)
         if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -71,10 +70,3 @@ def _tags() -> str:
 
     tags = sorted({tag for pipeline in pipelines.values() for node in pipeline.nodes for tag in node.tags})
     return f"Tags of this project: {', '.join(tags)}."
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    current: BaseException | None = error
-    while current is not None:
-        yield current
-        current = current.__cause__ or current.__context__

@@ -129,6 +129,7 @@ def target_record(
         if profile.warnings:
             tags["warnings"] = "; ".join(profile.warnings)
     if isinstance(validation, Validation):
+        validation = replace(validation, metrics={key: value for key, value, _ in _finite(validation.metrics)})
         metrics |= validation.metrics
         files |= {"validation.json": _json(asdict(validation)), "confusion.png": _confusion_png(validation)}
     return RunRecord(

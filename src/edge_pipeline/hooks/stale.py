@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from edge_pipeline.core.errors import StorageError
+from edge_pipeline.core.errors import StorageError, causes
 from edge_pipeline.core.types import Artifact, Failure
 from edge_pipeline.models.spec import ModelSpec
 
@@ -61,8 +61,8 @@ def _load(catalog: Any, name: str) -> Any:
     try:
         found = catalog.load(name)
     except Exception as error:
-        cause = error if isinstance(error, StorageError) else error.__cause__
-        if isinstance(cause, StorageError):
-            return cause
-        raise
+        damage = next((one for one in causes(error) if isinstance(one, StorageError)), None)
+        if damage is None:
+            raise
+        return damage
     return None if isinstance(found, Failure) else found

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import socket
 import tempfile
 import time
@@ -17,6 +18,8 @@ from edge_pipeline.pipelines.config import TrackingSpec
 
 _BATCH, _PARAMS = 900, 100
 """MLflow takes at most 1,000 metrics and 100 parameters in one request."""
+_UNUSABLE = re.compile(r"[^\w\-. :]")
+"""Characters, for example of the name of a class, that MLflow does not take in the name of a metric."""
 _TRAINING_PAGE = {"mlflow.experimentKind": "custom_model_development"}
 """Tells MLflow's page to show runs and charts, not the tools for language models."""
 
@@ -87,7 +90,7 @@ class Store:
         if run_id is None or not self._knows(run_id):
             run_id = self.begin(record.name, record.params, record.tags, record.started)
         metrics = [
-            Metric(key, value, record.ended, step)
+            Metric(_UNUSABLE.sub("_", key), value, record.ended, step)
             for key, value, step in record.metrics
             if not 0 < step <= logged_steps
         ]

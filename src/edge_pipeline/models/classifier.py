@@ -1,6 +1,7 @@
 """Classifier networks that AIMET, ONNX and LiteRT take as they are."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from torch import nn
 
 from edge_pipeline.core.errors import ModelError
 from edge_pipeline.models.spec import ModelSpec
+
+_REFUSED = re.compile(r"GLOBAL |Unsupported (global|class)|allowed global")
+"""PyTorch's words for a pickle that wants to import or call something."""
 
 
 def _conv(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -64,7 +68,7 @@ def state_from_bytes(data: bytes, origin: str) -> dict[str, Any]:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        if "weights_only" in str(error).lower() or "unsupported global" in str(error).lower():
+        if _REFUSED.search(str(error)):
             raise ModelError(
                 f"the checkpoint {origin} holds more than tensors (pickled Python objects) and was refused: loading "
                 "it could run code. Save `model.state_dict()` only and try again."
@@ -72,6 +76,8 @@ def state_from_bytes(data: bytes, origin: str) -> dict[str, Any]:
         raise ModelError(f"the checkpoint {origin} is truncated or not a PyTorch checkpoint ({reason})") from error
     if not isinstance(state, dict):
         raise ModelError(f"the checkpoint {origin} holds a {type(state).__name__}, not a state dict")
+    if not all(isinstance(key, str) for key in state):
+        raise ModelError(f"the checkpoint {origin} is no state dict: not all of its keys are names")
     return state
 
 

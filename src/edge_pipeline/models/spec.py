@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from edge_pipeline.core.types import Precision, RuntimeName, Target
 from edge_pipeline.datasets.spec import DatasetSpec, DigitsSpec
@@ -27,14 +27,15 @@ class Targets(BaseModel):
 class ModelSpec(BaseModel):
     """Network, task, dataset and targets of one model.
 
-    `image_shape` is (channels, height, width). `default` puts the model into plain `kedro run`.
+    `image_shape` is (channels, height, width); 1 channel is grey, 3 are RGB. `default` puts the model into plain
+    `kedro run`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
     recipe: Literal["small_cnn"]
     task: Literal["classification"] = "classification"
     dataset: DatasetSpec = DigitsSpec()
-    image_shape: tuple[int, int, int] = (1, 8, 8)
+    image_shape: tuple[Literal[1, 3], PositiveInt, PositiveInt] = (1, 8, 8)
     classes: int = Field(10, ge=2)
     default: bool = False
     targets: Targets = Targets()

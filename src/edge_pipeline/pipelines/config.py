@@ -1,6 +1,7 @@
 """Check the whole configuration at once and say everything that is wrong with it."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.parameters import ModelParameters
 
 M = TypeVar("M", bound=BaseModel)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class TrackingSpec(BaseModel):
@@ -59,11 +61,10 @@ def parse(
         ConfigError: lists every problem found.
     """
     problems: list[str] = []
+    models = _named(models, "models.yml", problems)
+    devices = _named(devices, "devices.yml", problems)
     typed_models = _typed_all(ModelSpec, models, "models.yml", problems)
     typed_devices = _typed_all(DeviceSpec, devices, "devices.yml", problems)
-    for name in [*models, *devices]:
-        if not name.replace("_", "a").isalnum():
-            problems.append(f"'{name}' is not a usable name: letters, digits and _ only")
     for name, content in models.items():
         for device in _devices_named(content):
             if device not in devices:
@@ -74,7 +75,7 @@ def parse(
     mine = {name: parameters.get(name) or {} for name in models}
     typed_parameters = _typed_all(ModelParameters, mine, "parameters", problems)
     for name in set(parameters) - set(models):
-        if difflib.get_close_matches(name, models, n=1, cutoff=0.75):
+        if isinstance(name, str) and difflib.get_close_matches(name, models, n=1, cutoff=0.75):
             problems.append(f"parameters: no model '{name}' in models.yml; {suggest(name, models)}")
     settings = _typed(TrackingSpec, tracking, "mlflow.yml", problems)
     if problems or settings is None:
@@ -86,6 +87,16 @@ def parse(
         {name: _started(one, root) for name, one in typed_parameters.items()},
         settings,
     )
+
+
+def _named(content: Any, file: str, problems: list[str]) -> dict[str, Any]:
+    """Return the entries of a file that have a usable name."""
+    if not isinstance(content, Mapping):
+        problems.append(f"{file}: one entry per name is expected, `name:` with its keys below")
+        return {}
+    wrong = [name for name in content if not (isinstance(name, str) and _NAME.fullmatch(name))]
+    problems += [f"{file}: '{name}' is not a usable name: a letter, then letters, digits and _ only" for name in wrong]
+    return {name: one for name, one in content.items() if name not in wrong}
 
 
 def _devices_named(content: Any) -> list[str]:

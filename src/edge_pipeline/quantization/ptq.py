@@ -1,6 +1,7 @@
 """AIMET post-training quantization: prepare, fold or equalize, simulate, calibrate."""
 
 import contextlib
+import copy
 import io
 import logging
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ def prepare(net: nn.Module, dummy: torch.Tensor, *, equalize: bool) -> nn.Module
         from aimet_torch.model_preparer import prepare_model
 
         try:
-            traced = prepare_model(net.eval()).eval()
+            traced = prepare_model(copy.deepcopy(net).eval()).eval()
         except Exception as error:
             raise QuantizationError(
                 f"the network cannot be traced for quantization: {str(error)[:300]}. Use modules instead of "
@@ -74,7 +75,7 @@ def calibrate(sim: Any, images: Iterator[torch.Tensor]) -> None:
     """Compute all encodings from batches (n, c, h, w).
 
     Raises:
-        QuantizationError: an activation is NaN or infinite, or there is no image.
+        QuantizationError: an image or an output is NaN or infinite, or there is no image.
     """
     seen = 0
 
@@ -82,6 +83,8 @@ def calibrate(sim: Any, images: Iterator[torch.Tensor]) -> None:
         nonlocal seen
         with torch.no_grad():
             for batch in images:
+                if not torch.isfinite(batch).all():
+                    raise QuantizationError("a calibration image holds NaN or infinite values")
                 if not torch.isfinite(model(batch)).all():
                     raise QuantizationError("the network's output is NaN or infinite on a calibration image")
                 seen += len(batch)
@@ -98,12 +101,14 @@ def share_through_pooling(sim: Any) -> None:
     Its outputs are some of its inputs, so no number changes. But AIMET takes the scale of a bias from the quantizer
     right before its layer; without one it estimates a scale that ONNX Runtime cannot fuse and the NPU misreads.
     """
-    modules = dict(sim.model.named_modules())
+    modules: dict[str, Any] = dict(sim.model.named_modules())
     for node in sim.model.graph.nodes:
-        module = modules.get(node.target) if node.op == "call_module" else None
-        if isinstance(module, nn.MaxPool2d) and module.output_quantizers[0] is None:
+        pooling = modules.get(node.target) if node.op == "call_module" else None
+        if isinstance(pooling, nn.MaxPool2d):
+            quantizers: Any = pooling.output_quantizers
             source = modules.get(node.args[0].target)
-            module.output_quantizers[0] = getattr(source, "output_quantizers", [None])[0]
+            if quantizers[0] is None and source is not None:
+                quantizers[0] = source.output_quantizers[0]
 
 
 def encodings(sim: Any) -> dict[str, Any]:

@@ -79,9 +79,10 @@ def parse_summary(text: str) -> list[dict[str, Any]]:
         if row:
             kind, mean, name = row.groups()
             delegated = kind.startswith("Delegate/")
+            number = sum(one["name"].startswith("XNNPACK:") for one in found)
             found.append(
                 {
-                    "name": name.replace("[Delegate]", "XNNPACK") if delegated else name,
+                    "name": f"XNNPACK:{number}" if delegated else name,
                     "type": kind.removeprefix("Delegate/"),
                     "compute_unit": "cpu",
                     "time_ms": float(mean),

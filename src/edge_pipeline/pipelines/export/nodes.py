@@ -71,7 +71,7 @@ def export(
     session = open_session("onnx", files["model.onnx"], threads=1)
     exported = np.concatenate([run(session, [image[None]])[0] for image in images])
     agreement = sqnr_db(source_outputs, exported)
-    if agreement < MINIMUM_DB[precision]:
+    if not agreement >= MINIMUM_DB[precision]:
         raise ExportError(
             f"the ONNX file differs from what was exported: {agreement:.1f} dB on {len(images)} images, at least "
             f"{MINIMUM_DB[precision]:.0f} dB expected"

@@ -43,7 +43,6 @@ def finetune(
             "history": list(trained.history),
             "best_epoch": trained.best_epoch,
             "epochs": len(trained.history),
-            "resumed_from": trained.resumed_from,
             "metrics": {f"best_{key}": best[key] for key in ("validation_accuracy", "validation_loss")},
             "parameters": sum(v.numel() for k, v in trained.state.items() if k.endswith(("weight", "bias"))),
         },

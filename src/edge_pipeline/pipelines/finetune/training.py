@@ -93,12 +93,18 @@ def train(
     try:
         for index, entry in enumerate(history, start=1):
             measured(step, index, entry)
-        advance(step, resumed, "resumed" if resumed else "")
+        note = f", resumed after epoch {resumed}" if resumed else ""
+        advance(step, resumed, note.removeprefix(", "))
         for epoch in range(resumed + 1, parameters.epochs + 1):
             if epoch - 1 - best_epoch >= parameters.patience and best:
                 break
             train_loss, rate = _epoch(net, optimizer, samples, split, parameters, epoch, device, name)
             loss, accuracy = _evaluate(net, samples, split.validation, parameters.batch_size, device)
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"{name}: the loss on validation images became {loss} in epoch {epoch}, at learning rate "
+                    f"{rate:.3g}. Lower `finetune.learning_rate`. The checkpoint of the last good epoch is kept."
+                )
             entry = {
                 "train_loss": train_loss,
                 "validation_loss": loss,
@@ -123,7 +129,7 @@ def train(
                 ),
             )
             measured(step, epoch, entry)
-            advance(step, epoch, f"validation accuracy {accuracy:.2%}")
+            advance(step, epoch, f"validation accuracy {accuracy:.2%}{note}")
     finally:
         for listener in listeners:
             listener.ended(step)

@@ -1,0 +1,51 @@
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from edge_pipeline.core.types import Artifact, Failure, Precision, Profile, RuntimeName, Target, Validation
+from edge_pipeline.hooks.summary import print_scorecard
+from edge_pipeline.pipelines.scorecard.nodes import scorecard
+
+FLOAT = Target("digits", "host", RuntimeName.ONNX, Precision.FLOAT)
+W8A8 = Target("digits", "host", RuntimeName.ONNX, Precision.W8A8)
+WEIGHTS = Artifact("weights", {})
+
+
+@pytest.fixture
+def printed(make_profile: Callable[..., Profile], make_validation: Callable[..., Validation]) -> list[str]:
+    """The lines printed for a float target with a warning and a w8a8 target whose profile failed."""
+    profile = replace(make_profile(FLOAT, WEIGHTS.hash, latency_p50_ms=0.123456), warnings=("the [machine] was noisy",))
+    validations = [
+        make_validation(one, WEIGHTS.hash, accuracy=accuracy) for one, accuracy in ((FLOAT, 0.9), (W8A8, 0.85))
+    ]
+    results = (profile, validations[0], Failure("profile", W8A8.name, "too slow"), validations[1])
+    table, _, _ = scorecard(WEIGHTS, *results, targets=(FLOAT, W8A8))
+    console = Console(file=io.StringIO(), width=200)
+    print_scorecard(console, table.astype(object).where(table.notna(), None))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
+def line(printed: list[str], target: Target) -> str:
+    return next(one for one in printed if one.startswith(target.name))
+
+
+def test_every_target_has_a_line_with_its_numbers(printed: list[str]) -> None:
+    assert "90.00%" in line(printed, FLOAT)
+    assert "0.123" in line(printed, FLOAT)
+    assert "-5.00 pt" in line(printed, W8A8)
+
+
+def test_what_was_not_measured_is_a_dash(printed: list[str]) -> None:
+    assert " - " in line(printed, W8A8)
+
+
+def test_a_column_that_nobody_measured_is_left_out(printed: list[str]) -> None:
+    assert not any("energy" in one for one in printed)
+
+
+def test_a_failed_target_is_marked(printed: list[str]) -> None:
+    assert line(printed, W8A8).rstrip().endswith("failed")
+    assert "failed" not in line(printed, FLOAT)

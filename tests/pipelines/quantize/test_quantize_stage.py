@@ -1,0 +1,60 @@
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from edge_pipeline.core.types import Artifact, Failure, Split
+from edge_pipeline.models import classifier
+from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.pipelines.quantize.nodes import quantize
+from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
+
+QUICK = {"calibration_images": 20, "scheme": "min_max"}
+
+
+def stage(split: Split, weights: Artifact, spec: ModelSpec, **parameters: Any) -> Artifact | Failure:
+    return quantize(split, weights, QuantizeParameters(**{**QUICK, **parameters}), spec=spec, subject="digits/w8a8")
+
+
+def test_calibration_images_are_taken_from_the_training_part_equally_of_each_class(
+    small_split: Split, weights: Artifact, spec: ModelSpec, digits: Any
+) -> None:
+    found = stage(small_split, weights, spec)
+    assert isinstance(found, Artifact)
+    chosen = found.details["calibration"]
+    assert set(chosen) <= set(small_split.train)
+    assert Counter(digits.labels[index] for index in chosen) == dict.fromkeys(range(10), 2)
+
+
+def test_the_same_inputs_give_the_same_artifact(small_split: Split, weights: Artifact, spec: ModelSpec) -> None:
+    first, second = (stage(small_split, weights, spec) for _ in range(2))
+    assert isinstance(first, Artifact)
+    assert first == second
+
+
+def test_other_calibration_images_give_another_artifact(small_split: Split, weights: Artifact, spec: ModelSpec) -> None:
+    first, second = (stage(small_split, weights, spec, seed=seed) for seed in (0, 1))
+    assert isinstance(first, Artifact)
+    assert isinstance(second, Artifact)
+    assert first.files["encodings.json"] != second.files["encodings.json"]
+
+
+def test_the_parameters_are_kept_so_that_the_simulation_can_be_built_again(
+    small_split: Split, weights: Artifact, spec: ModelSpec
+) -> None:
+    found = stage(small_split, weights, spec, cross_layer_equalization=False)
+    assert isinstance(found, Artifact)
+    kept = QuantizeParameters.model_validate(found.details["parameters"])
+    assert kept == QuantizeParameters(**QUICK, cross_layer_equalization=False)
+
+
+def test_a_training_part_without_images_is_a_failure(small_split: Split, weights: Artifact, spec: ModelSpec) -> None:
+    found = stage(replace(small_split, train=()), weights, spec)
+    assert isinstance(found, Failure)
+    assert "the training part has no images" in found.message
+
+
+def test_damaged_weights_are_a_failure(small_split: Split, weights: Artifact, spec: ModelSpec) -> None:
+    whole = classifier.state_to_bytes({})
+    found = stage(small_split, replace(weights, files={"weights.pt": whole[:50]}), spec)
+    assert isinstance(found, Failure)
+    assert (found.stage, found.traceback) == ("quantize", "")
