@@ -142,4 +142,4 @@ def _check_environment(conf: Path, env: str) -> None:
     """Refuse an environment without a folder, which Kedro would take for a project without configuration."""
     if (conf / "base" / "models.yml").is_file() and not (conf / env).is_dir():
         known = [folder.name for folder in conf.iterdir() if folder.is_dir()]
-        raise ConfigError([f"the environment '{env}' has no folder {conf / env}; {suggest(env, known)}"])
+        raise ConfigError([f"the environment '{env}' has no folder {conf / env}; create it; {suggest(env, known)}"])
