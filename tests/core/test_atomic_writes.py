@@ -64,3 +64,9 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
         seen.add(path.read_bytes())
     writer.join()
     assert seen <= set(contents)
+
+
+def test_a_file_may_be_read_by_those_that_any_new_file_may(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_atomically(tmp_path / "a.bin", b"1")
+    assert (tmp_path / "a.bin").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -198,3 +198,8 @@ def test_bytes_that_move_from_one_file_to_the_next_change_the_hash(tmp_path: Pat
         for file, content in zip(("a.png", "b.png"), pair, strict=True):
             (tmp_path / name / "c" / file).write_bytes(content)
     assert grey(tmp_path / "x").content_hash() != grey(tmp_path / "y").content_hash()
+
+
+def test_a_hidden_folder_is_no_class(folder: Path) -> None:
+    (folder / ".ipynb_checkpoints").mkdir()
+    assert grey(folder).classes == ("cat", "dog")

@@ -8,7 +8,7 @@ import pytest
 
 from edge_pipeline.core.errors import TrackingError
 from edge_pipeline.hooks.records import RunRecord
-from edge_pipeline.hooks.store import Store, tracking_uri
+from edge_pipeline.hooks.store import Store, metric_names, tracking_uri
 from edge_pipeline.pipelines.config import TrackingSpec
 from edge_pipeline.tasks import classification
 
@@ -154,3 +154,10 @@ def test_runs_go_to_the_server_of_the_environment_or_of_the_file_or_to_sqlite_in
 def test_the_recall_of_a_class_of_any_name_can_be_logged(store: Store, make_record: Make, name: str) -> None:
     found = classification.metrics(np.eye(2, dtype=np.float32), np.arange(2), (name, "other"))
     store.complete(make_record(metrics=tuple((key, value, 0) for key, value in found.items())))
+
+
+def test_names_that_mlflow_would_take_for_the_same_stay_apart() -> None:
+    names = metric_names(["recall_R&B", "recall_R%B", "recall_R_B", "x" * 300])
+    assert names["recall_R_B"] == "recall_R_B"
+    assert len(set(names.values())) == 4
+    assert max(len(name) for name in names.values()) <= 250

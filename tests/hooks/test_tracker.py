@@ -121,3 +121,18 @@ def test_a_record_that_waited_can_be_sent_later(
     ((_, record),) = outbox.waiting(tmp_path)
     run = client.get_run(store.complete(record))
     assert (run.info.status, run.data.metrics["accuracy"]) == ("FINISHED", 0.9)
+
+
+def test_a_record_that_mlflow_refuses_does_not_stop_the_others(
+    tracker: Tracker, client: Any, request: pytest.FixtureRequest, make_record: Make
+) -> None:
+    for name in ("bad", "good"):
+        tracker.begin(name, {}, {})
+    tracker.complete(make_record(name="bad", tags={"t" * 300: "a name longer than MLflow takes", "model": "digits"}))
+    tracker.complete(make_record(name="good"))
+    with pytest.raises(TrackingError, match="refuses a record"):
+        tracker.finish()
+    assert {run.info.run_name: run.info.status for run in runs(client, request)} == {
+        "bad": "FAILED",
+        "good": "FINISHED",
+    }

@@ -58,6 +58,10 @@ class TrackingError(EdgePipelineError):
     """Results could not be logged to MLflow; they are kept on disk."""
 
 
+class RecordRefusedError(TrackingError):
+    """MLflow answers, but does not take one record."""
+
+
 class TargetsFailedError(EdgePipelineError):
     """At least one target failed; the others were finished."""
 

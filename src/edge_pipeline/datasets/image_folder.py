@@ -14,7 +14,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 class ImageFolder:
-    """`path/<class>/<image>`; classes and files in alphabetical order."""
+    """`path/<class>/<image>`; classes and files in alphabetical order, hidden folders left out."""
 
     def __init__(self, path: Path, image_shape: tuple[int, int, int], *, resize: bool) -> None:
         if not path.is_dir():
@@ -22,7 +22,7 @@ class ImageFolder:
                 f"the dataset folder {path} does not exist. Correct `dataset.path` in models.yml "
                 "(relative paths start at the project's folder)."
             )
-        self.classes = tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir()))
+        self.classes = tuple(sorted(one.name for one in path.iterdir() if one.is_dir() and one.name[0] != "."))
         self._files: list[Path] = []
         self.labels: Sequence[int] = []
         labels: list[int] = []

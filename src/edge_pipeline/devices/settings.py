@@ -11,7 +11,7 @@ class ProfileSettings(BaseModel):
     different validation images to run; `threads` those of the engine; `time_limit_s` is for one repeat.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     warmup: int = Field(50, ge=1)
     min_inferences: int = Field(100, ge=100)
     min_seconds: float = Field(2.0, ge=2.0)

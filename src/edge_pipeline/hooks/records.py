@@ -122,6 +122,7 @@ def target_record(
         tags["artifact_hash"] = compiled.hash
         metrics["size_mb"] = compiled.size_bytes / 1e6
     if isinstance(profile, Profile):
+        profile = replace(profile, metrics={key: value for key, value, _ in _finite(profile.metrics)})
         metrics |= profile.metrics
         files |= {"profile.json": _json(asdict(profile)), "latency.png": _latency_png(profile)}
         tags |= {f"device.{key}": value for key, value in profile.device.items()}

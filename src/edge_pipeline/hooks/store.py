@@ -8,11 +8,11 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_pipeline.core.errors import TrackingError
+from edge_pipeline.core.errors import RecordRefusedError, TrackingError
 from edge_pipeline.hooks.records import RunRecord
 from edge_pipeline.pipelines.config import TrackingSpec
 
@@ -20,6 +20,8 @@ _BATCH, _PARAMS = 900, 100
 """MLflow takes at most 1,000 metrics and 100 parameters in one request."""
 _UNUSABLE = re.compile(r"[^\w\-. :]")
 """Characters, for example of the name of a class, that MLflow does not take in the name of a metric."""
+_LONGEST = 240
+"""MLflow takes names of up to 250 characters."""
 _TRAINING_PAGE = {"mlflow.experimentKind": "custom_model_development"}
 """Tells MLflow's page to show runs and charts, not the tools for language models."""
 
@@ -83,18 +85,22 @@ class Store:
         Args:
             record: its `run_id` is the run to complete; a new one is made if that is `None` or of another store.
             logged_steps: metrics up to this step were logged while they were made.
+
+        Raises:
+            RecordRefusedError: MLflow answers, but does not take the record.
         """
         from mlflow.entities import Metric, RunTag
 
         run_id = record.run_id
         if run_id is None or not self._knows(run_id):
             run_id = self.begin(record.name, record.params, record.tags, record.started)
+        names = metric_names(key for key, _, _ in record.metrics)
         metrics = [
-            Metric(_UNUSABLE.sub("_", key), value, record.ended, step)
+            Metric(names[key], value, record.ended, step)
             for key, value, step in record.metrics
             if not 0 < step <= logged_steps
         ]
-        with self._errors():
+        with self._errors(of_record=True):
             for start in range(0, len(metrics), _BATCH):
                 self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
             self._client.log_batch(run_id, tags=[RunTag(k, v[:5000]) for k, v in record.tags.items()])
@@ -157,12 +163,28 @@ class Store:
         return len(dead)
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, *, of_record: bool = False) -> Iterator[None]:
         try:
             yield
         except Exception as error:
             reason = str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
+            if of_record and getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+                raise RecordRefusedError(f"MLflow at {self.uri} refuses a record: {reason}") from error
             raise TrackingError(f"MLflow at {self.uri} cannot be used: {reason}") from error
+
+
+def metric_names(keys: Iterable[str]) -> dict[str, str]:
+    """Return a name that MLflow takes for each key; different keys get different names."""
+    names: dict[str, str] = {}
+    for key in sorted(dict.fromkeys(keys), key=lambda one: bool(_UNUSABLE.search(one))):
+        base = name = _UNUSABLE.sub("_", key)[:_LONGEST]
+        number = 1
+        taken = set(names.values())
+        while name in taken:
+            number += 1
+            name = f"{base}_{number}"
+        names[key] = name
+    return names
 
 
 def process_tags() -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_pipeline.core.errors import TrackingError
+from edge_pipeline.core.errors import RecordRefusedError, TrackingError
 from edge_pipeline.hooks import outbox
 from edge_pipeline.hooks.records import RunRecord, Times
 from edge_pipeline.hooks.store import Store, tracking_uri
@@ -76,6 +76,7 @@ class Tracker:
                     return
                 except TrackingError as error:
                     self._fail(error)
+                    self._close_refused(record)
             self._unsent.append(record)
 
     def table(self, model: str, name: str, columns: Mapping[str, list[Any]]) -> None:
@@ -122,8 +123,18 @@ class Tracker:
                         self._fail(error)
             self._open.clear()
 
+    def _close_refused(self, record: RunRecord) -> None:
+        if self._store and record.run_id:
+            try:
+                self._store.close(record.run_id, "FAILED")
+            except TrackingError as error:
+                self._fail(error)
+
     def _fail(self, error: TrackingError) -> None:
-        self.problem, self._store = error, None
+        """Remember `error`; stop asking a server that does not answer, which costs a time-out each time."""
+        self.problem = error
+        if not isinstance(error, RecordRefusedError):
+            self._store = None
 
 
 def _now() -> int:

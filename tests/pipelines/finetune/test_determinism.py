@@ -135,3 +135,11 @@ def test_every_epoch_sees_the_images_in_an_order_of_its_own(train: Train, digits
     train(samples=Watched(), epochs=2)
     assert sorted(epochs[0]) == sorted(epochs[1])
     assert epochs[0] != epochs[1]
+
+
+def test_the_number_of_threads_is_as_before_after_a_training(train: Train) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    train(epochs=1, threads=before + 1)
+    assert torch.get_num_threads() == before

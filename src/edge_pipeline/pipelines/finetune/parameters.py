@@ -34,7 +34,8 @@ class FinetuneParameters(Parameters):
     """AdamW with linear warm-up and cosine decay, early stopping on validation accuracy, then loss.
 
     `checkpoint` are weights to start from. `resume` goes on where a killed run of the same parameters, code and
-    data stopped, and takes a finished training of them as it is.
+    data stopped, and takes a finished training of them as it is. `threads` are PyTorch's on the CPU (`None`: its own
+    choice); small networks train several times faster on one, and their weights do not depend on the machine's cores.
     """
 
     epochs: int = Field(40, ge=1)
@@ -48,4 +49,5 @@ class FinetuneParameters(Parameters):
     augment: AugmentParameters = AugmentParameters()
     checkpoint: Path | None = None
     resume: bool = True
+    threads: int | None = Field(None, ge=1)
     accelerator: Literal["cpu", "cuda", "auto"] = "auto"

@@ -70,6 +70,7 @@ def train(
             "set `classes` in models.yml to the dataset's number"
         )
     key = fingerprint(spec, split, parameters, name)
+    threads = torch.get_num_threads()
     device = _accelerator(parameters)
     torch.manual_seed(parameters.seed)
     net = classifier.build(spec)
@@ -90,6 +91,7 @@ def train(
     step = f"{name}: fine-tune"
     for listener in listeners:
         listener.started(step, parameters.epochs)
+    torch.set_num_threads(parameters.threads or threads)
     try:
         for index, entry in enumerate(history, start=1):
             measured(step, index, entry)
@@ -131,6 +133,7 @@ def train(
             measured(step, epoch, entry)
             advance(step, epoch, f"validation accuracy {accuracy:.2%}{note}")
     finally:
+        torch.set_num_threads(threads)
         for listener in listeners:
             listener.ended(step)
     return Trained(best, tuple(history), best_epoch, resumed)
