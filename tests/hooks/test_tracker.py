@@ -136,3 +136,11 @@ def test_a_record_that_mlflow_refuses_does_not_stop_the_others(
         "bad": "FAILED",
         "good": "FINISHED",
     }
+
+
+def test_records_that_were_not_sent_survive_an_interrupted_run(
+    offline: Tracker, tmp_path: Path, make_record: Make
+) -> None:
+    offline.complete(make_record())
+    offline.abandon("KILLED")
+    assert [record.name for _, record in outbox.waiting(tmp_path)] == [make_record().name]

@@ -1,5 +1,6 @@
 """The MLflow runs of one `kedro run`: opened when their first stage starts, closed whatever happens."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_pipeline.core.errors import RecordRefusedError, TrackingError
+from edge_pipeline.core.errors import RecordRefusedError, StorageError, TrackingError
 from edge_pipeline.hooks import outbox
 from edge_pipeline.hooks.records import RunRecord, Times
 from edge_pipeline.hooks.store import Store, tracking_uri
@@ -105,15 +106,14 @@ class Tracker:
         with self._lock:
             if self.problem is None:
                 return
-            for record in self._unsent:
-                outbox.put(self._root, record)
+            waiting = self._keep_unsent()
             raise TrackingError(
-                f"{self.problem}. All results are on disk; {len(self._unsent)} runs wait in "
+                f"{self.problem}. All results are on disk; {waiting} runs wait in "
                 f"{outbox.folder(self._root)}. When MLflow answers again, run `kedro edge track --resend`."
             )
 
     def abandon(self, status: str) -> None:
-        """Close all open runs as FAILED or KILLED."""
+        """Close all open runs as FAILED or KILLED; keep in the outbox what MLflow did not take."""
         with self._lock:
             for run_id, _ in self._open.values():
                 if self._store and run_id:
@@ -122,6 +122,15 @@ class Tracker:
                     except TrackingError as error:
                         self._fail(error)
             self._open.clear()
+            with contextlib.suppress(StorageError):
+                self._keep_unsent()
+
+    def _keep_unsent(self) -> int:
+        for record in self._unsent:
+            outbox.put(self._root, record)
+        kept = len(self._unsent)
+        self._unsent.clear()
+        return kept
 
     def _close_refused(self, record: RunRecord) -> None:
         if self._store and record.run_id:
