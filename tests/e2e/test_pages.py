@@ -49,8 +49,7 @@ def served(default_run, started, eventually, tmp_path):
         assert process.poll() is None, log.read_text()
         return address
 
-    yield serve
-    print(log.read_text())
+    return serve
 
 
 @pytest.fixture
