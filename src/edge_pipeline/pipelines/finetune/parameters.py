@@ -35,7 +35,7 @@ class FinetuneParameters(Parameters):
 
     `checkpoint` are weights to start from. `resume` goes on where a killed run of the same parameters, code and
     data stopped, and takes a finished training of them as it is. `threads` are PyTorch's on the CPU (`None`: its own
-    choice); small networks train several times faster on one, and their weights do not depend on the machine's cores.
+    choice); with 1 the weights do not depend on the number of cores.
     """
 
     epochs: int = Field(40, ge=1)
