@@ -1,5 +1,6 @@
 """What the unit tests share; costly things are made once."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -209,19 +210,37 @@ def default_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return DataCatalog.from_config(yaml.safe_load((REPOSITORY / "conf" / "base" / "catalog.yml").read_text()))
 
 
+@pytest.fixture(scope="session")
+def lacking() -> Callable[[str], None]:
+    """Skip a test that needs something this machine does not offer; in CI, where it must be there, fail."""
+    return pytest.fail if os.environ.get("CI") else pytest.skip
+
+
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def mount_disk(lacking: Callable[[str], None]) -> Iterator[Callable[[Path, str], Path]]:
+    """Return a function that mounts a file system of a given size; all are unmounted at the end."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path, size: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not shutil.which("mount"):
+            lacking("there is no `mount` here")
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lacking(f"only root may mount a file system of its own: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, mount_disk: Callable[[Path, str], Path]) -> Path:
     """A file system of 64 KiB."""
-    folder = tmp_path / "small_disk"
-    folder.mkdir()
-    if not shutil.which("mount"):
-        pytest.skip("there is no `mount` here")
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting a file system is not permitted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    return mount_disk(tmp_path / "small_disk", "64k")
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_a_changed_byte_of_a_file_is_noticed(
     content = bytearray((path / "extra.bin").read_bytes())
     content[position] ^= 1
     (path / "extra.bin").write_bytes(content)
-    with refused(str(path), "extra.bin does not match its hash", "Delete the folder. Run the same command again"):
+    with refused(str(path), "extra.bin does not match its hash", "`kedro run --only-missing-outputs` makes it anew"):
         saved.load()
 
 
@@ -85,7 +85,7 @@ def test_a_missing_artifact_is_reported_with_what_to_do(
     dataset: ArtifactDataset, path: Path, refused: Callable
 ) -> None:
     assert not dataset.exists()
-    with refused(f"{path} does not exist", "Run the same command again"):
+    with refused(f"{path} does not exist", "--only-missing-outputs"):
         dataset.load()
 
 

@@ -58,7 +58,7 @@ def test_a_changed_number_is_noticed(
 ) -> None:
     dataset.save(split)
     change_byte(path, b'"seed":7', b'"seed":8')
-    with refused(str(path), "does not match its hash", "Delete it. Run the same command again"):
+    with refused(str(path), "does not match its hash", "`kedro run --only-missing-outputs` makes it anew"):
         dataset.load()
 
 
@@ -90,7 +90,7 @@ def test_a_record_of_another_kind_is_noticed(tmp_path: Path, split: Split, refus
 
 def test_a_missing_result_is_reported_with_what_to_do(dataset: RecordDataset, path: Path, refused: Callable) -> None:
     assert not dataset.exists()
-    with refused(f"{path} does not exist", "Run the same command again"):
+    with refused(f"{path} does not exist", "--only-missing-outputs"):
         dataset.load()
 
 

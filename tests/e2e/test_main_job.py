@@ -148,7 +148,6 @@ def test_a_profile_keeps_every_sample_and_the_layers(default_run):
         assert len(record["repeats"]) == 2
         for repeat in record["repeats"]:
             assert len(repeat["samples_ms"]) >= 100
-            assert sum(repeat["samples_ms"]) / 1000 <= 10
         assert len(record["layers"]) >= 5
         assert all(layer["time_ms"] is not None for layer in record["layers"])
         assert record["device"]["cpu"]

@@ -53,11 +53,11 @@ def served(default_run, started, eventually, tmp_path):
 
 
 @pytest.fixture
-def page():
+def page(lacking):
     """A page of headless Chromium."""
     chromium = shutil.which("chromium")
     if not chromium:
-        pytest.skip("Chromium is not installed")
+        lacking("Chromium is not installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -15,7 +15,7 @@ from edge_pipeline.core.files import json_bytes, sha256, write_atomically
 from edge_pipeline.core.types import Artifact, Failure, TensorSpec
 
 MANIFEST = "manifest.json"
-AGAIN = "Run the same command again: it is made anew."
+AGAIN = "`kedro run --only-missing-outputs` makes it anew."
 
 
 class _StageDataset(AbstractDataset[Any, Any]):
@@ -50,7 +50,7 @@ class _StageDataset(AbstractDataset[Any, Any]):
             try:
                 return TypeAdapter(Failure).validate_json(self._failure_path.read_bytes())
             except ValidationError as error:
-                raise StorageError(f"{self._failure_path} is damaged ({error}). Delete it. {AGAIN}") from error
+                raise StorageError(f"{self._failure_path} is damaged ({error}). {AGAIN}") from error
         if self._optional:
             return None
         raise StorageError(f"{self._path} does not exist: the stage that makes it has not run. {AGAIN}")
@@ -101,7 +101,7 @@ class RecordDataset(_StageDataset):
                 raise ValueError("its content does not match its hash")
             return self._adapter.validate_python(content["record"])
         except (ValueError, KeyError, TypeError, ValidationError) as error:
-            raise StorageError(f"{self._path} is damaged ({error}). Delete it. {AGAIN}") from error
+            raise StorageError(f"{self._path} is damaged ({error}). {AGAIN}") from error
 
 
 class ArtifactDataset(_StageDataset):
@@ -143,7 +143,7 @@ class ArtifactDataset(_StageDataset):
                 raise ValueError(f"{MANIFEST} does not match its own hash")
             return artifact
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise StorageError(f"{self._path} is damaged ({error}). Delete the folder. {AGAIN}") from error
+            raise StorageError(f"{self._path} is damaged ({error}). {AGAIN}") from error
 
 
 class FolderDataset(AbstractDataset[Path, Path]):
