@@ -1,6 +1,8 @@
 """What a user sees in a browser: the MLflow page and Kedro-Viz."""
 
+import contextlib
 import json
+import random
 import shutil
 import socket
 import urllib.request
@@ -22,9 +24,12 @@ NAMES = [f"digits@host/{runtime}/{precision}" for runtime in ("onnx", "tflite") 
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a free port below those that the system hands out; Kedro-Viz takes none above 49,151."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 50):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("none of 50 ports is free")
 
 
 def get(address):
