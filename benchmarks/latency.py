@@ -37,15 +37,16 @@ def main(rounds: int) -> None:
     """Measure in turn and print the ratio of the medians."""
     torch.manual_seed(0)
     net = SmallCNN(SHAPE[0], 10).eval()
-    program = to_program(net, torch.zeros(1, *SHAPE), quantized=False)
-    artifact = litert.compile(Artifact("exported", {"model.pt2": program}), TARGET, time_limit_s=300)
+    program = to_program(net, (torch.zeros(1, *SHAPE),), quantized=False)
+    exported = Artifact("exported", {"model.pt2": program}, details={"interface": {}})
+    artifact = litert.compile(exported, TARGET, time_limit_s=300)
     images = np.random.default_rng(0).random((8, *SHAPE), np.float32)
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (model,) = artifact.unpack(folder)
         for _ in range(rounds):
-            profile = Host().profile(artifact, images, ProfileSettings(), TARGET.name)
+            profile = Host().profile(artifact, (images,), ProfileSettings(), TARGET.name)
             ours.append(profile.metrics["latency_p50_ms"])
             theirs.append(peer(model, folder))
     mine, other = statistics.median(ours), statistics.median(theirs)

@@ -26,8 +26,8 @@ from edge_pipeline.core.types import (
     Validation,
 )
 from edge_pipeline.datasets.digits import Digits
-from edge_pipeline.datasets.split import split_samples, stratified_subset
-from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.datasets.split import balanced_subset, split_samples
+from edge_pipeline.models.spec import ClassifierSpec, ModelSpec
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -48,20 +48,20 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def spec() -> ModelSpec:
-    return ModelSpec(recipe="small_cnn")
+    return ClassifierSpec(recipe="classifier")
 
 
 @pytest.fixture(scope="session")
 def digits() -> Digits:
-    return Digits((1, 8, 8))
+    return Digits(1)
 
 
 @pytest.fixture(scope="session")
 def small_split(digits: Digits) -> Split:
     """400 digits to train on, 100 to validate, 100 to test."""
     whole = split_samples(digits, seed=0, validation=0.15, test=0.2)
-    parts = [stratified_subset(digits, part, n, 0) for part, n in ((whole.train, 400), (whole.validation, 100))]
-    return Split(whole.dataset_hash, 0, whole.classes, *parts, stratified_subset(digits, whole.test, 100, 0))
+    parts = [balanced_subset(digits, part, n, 0) for part, n in ((whole.train, 400), (whole.validation, 100))]
+    return Split(whole.dataset_hash, 0, whole.classes, *parts, balanced_subset(digits, whole.test, 100, 0))
 
 
 @pytest.fixture(scope="session")
@@ -79,11 +79,9 @@ def weights(
 @pytest.fixture
 def net(weights: Artifact, spec: ModelSpec) -> Any:
     """The trained network as a module of its own for each test."""
-    from edge_pipeline.models import classifier
+    from edge_pipeline.models import recipes
 
-    network = classifier.build(spec).eval()
-    network.load_state_dict(classifier.state_from_bytes(weights.files["weights.pt"], "weights.pt"))
-    return network
+    return recipes.restore(spec, weights)
 
 
 @pytest.fixture(scope="session")
@@ -98,14 +96,12 @@ def simulation(weights: Artifact, spec: ModelSpec, small_split: Split) -> Artifa
 @pytest.fixture(scope="session")
 def sim(simulation: Artifact, weights: Artifact, spec: ModelSpec) -> Any:
     """The same simulation, alive, as the export stage takes it; not to be changed."""
-    from edge_pipeline.models.classifier import state_from_bytes
+    from edge_pipeline.models.checkpoints import state_from_bytes
     from edge_pipeline.pipelines.quantize.nodes import build_simulation
     from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
-    from edge_pipeline.quantization import ptq
 
     restored = build_simulation(spec, weights, QuantizeParameters())
     restored.model.load_state_dict(state_from_bytes(simulation.files["simulation.pt"], "simulation.pt"))
-    ptq.share_through_pooling(restored)
     restored.model.eval()
     return restored
 
@@ -147,9 +143,9 @@ def _compiled(exported: dict[Precision, Artifact], name: RuntimeName, precision:
 @pytest.fixture(scope="session")
 def images(exported: dict[Precision, Artifact]) -> Any:
     """The 64 validation images that were recorded at export, (64, 1, 8, 8)."""
-    from edge_pipeline.pipelines.export.nodes import references
+    from edge_pipeline.pipelines.references import references
 
-    return references(exported[Precision.FLOAT])["images"]
+    return references(exported[Precision.FLOAT]).inputs[0]
 
 
 @pytest.fixture
@@ -188,7 +184,8 @@ def make_validation() -> Callable[..., Validation]:
     def make(target: Target, weights: str = "w", artifact: str = "a", **metrics: float) -> Validation:
         metrics = {"accuracy": 0.9, "sqnr_float_db": 30.0, "sqnr_sim_db": 40.0, **metrics}
         lineage = {"weights": weights, "compiled": artifact}
-        return Validation(target.name, artifact, lineage, metrics, 3, ((1, 0), (1, 1)), ("a", "b"))
+        details = {"confusion": [[1, 0], [1, 1]], "samples": 3}
+        return Validation(target.name, artifact, lineage, metrics, 3, "classification", ("a", "b"), details)
 
     return make
 
@@ -198,7 +195,8 @@ def default_configuration() -> dict[str, Any]:
     """The arguments of `parse`, but for the root, read from the files of the ready project."""
     base = REPOSITORY / "conf" / "base"
     names = {"models": "models", "devices": "devices", "parameters": "parameters/digits", "tracking": "mlflow"}
-    return {key: yaml.safe_load((base / f"{name}.yml").read_text()) or {} for key, name in names.items()}
+    found = {key: yaml.safe_load((base / f"{name}.yml").read_text()) or {} for key, name in names.items()}
+    return {**found, "models": {"digits": found["models"]["digits"]}}
 
 
 @pytest.fixture

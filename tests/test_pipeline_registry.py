@@ -9,7 +9,7 @@ from edge_pipeline import pipeline_registry
 from edge_pipeline.core.errors import ConfigError
 from edge_pipeline.pipelines.config import Project
 
-MODEL = {"recipe": "small_cnn", "targets": {"runtimes": ["onnx"], "precisions": ["float"]}}
+MODEL = {"recipe": "classifier", "targets": {"runtimes": ["onnx"], "precisions": ["float"]}}
 BASE = {"models": {"one": MODEL, "two": {**MODEL, "default": True}}, "devices": {"host": {"kind": "host"}}}
 Read = Callable[..., Project]
 
@@ -38,7 +38,7 @@ def test_there_is_a_pipeline_for_each_model_and_one_of_the_default_models(read: 
 
 
 def test_an_environment_replaces_what_base_says(read: Read) -> None:
-    found = read("ci", ci={"models": {"one": {"recipe": "small_cnn", "classes": 3}}})
+    found = read("ci", ci={"models": {"one": {"recipe": "classifier", "classes": 3}}})
     assert found.models["one"].classes == 3
 
 

@@ -1,5 +1,6 @@
-import io
+import pickle
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from edge_pipeline.datasets.image_folder import ImageFolder
 from edge_pipeline.datasets.spec import ImageFolderSpec
 
 WriteImage = Callable[..., Path]
-FORMATS = ("png", "jpg", "bmp", "webp", "tif")
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def folder(tmp_path: Path, write_image: WriteImage) -> Path:
     return tmp_path / "images"
 
 
-def grey(folder: Path, *, resize: bool = False) -> ImageFolder:
-    return ImageFolder(folder, (1, 8, 8), resize=resize)
+def grey(folder: Path) -> ImageFolder:
+    return ImageFolder(folder, 1)
 
 
 def test_classes_and_files_are_in_alphabetical_order(folder: Path, write_image: WriteImage) -> None:
@@ -33,8 +33,8 @@ def test_classes_and_files_are_in_alphabetical_order(folder: Path, write_image: 
     assert samples.classes == ("cat", "dog")
     assert list(samples.labels) == [0, 0, 1]
     for index, name in enumerate(("cat/a.png", "cat/b.png", "dog/only.png")):
-        pixels = np.asarray(Image.open(folder / name), np.float32) / 255
-        assert np.array_equal(samples.image(index), pixels[None])
+        assert np.array_equal(samples.picture(index)[:, :, 0], np.asarray(Image.open(folder / name)))
+        assert samples.truth(index) == samples.labels[index]
 
 
 def test_the_order_is_that_of_the_names_not_of_the_disk(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_the_order_is_that_of_the_names_not_of_the_disk(tmp_path: Path) -> None:
     for grey_value, name in reversed(list(enumerate(names))):
         Image.new("L", (8, 8), grey_value).save(tmp_path / "a" / name)
     samples = grey(tmp_path)
-    assert [round(255 * samples.image(index).max()) for index in range(100)] == list(range(100))
+    assert [samples.picture(index).max() for index in range(100)] == list(range(100))
 
 
 def test_files_that_are_no_images_are_passed_over(folder: Path) -> None:
@@ -57,81 +57,39 @@ def test_images_in_deeper_folders_and_with_upper_case_endings_count(folder: Path
     assert list(grey(folder).labels) == [0, 0, 1, 1]
 
 
-def test_a_grey_image_has_one_channel_from_0_to_1(tmp_path: Path, write_image: WriteImage) -> None:
-    pixels = [[0, 51], [102, 255]]
-    write_image(tmp_path / "a" / "x.png", pixels)
-    image = ImageFolder(tmp_path, (1, 2, 2), resize=False).image(0)
-    assert image.dtype == np.float32
-    assert image.shape == (1, 2, 2)
-    assert image[0].flatten().tolist() == pytest.approx([0.0, 0.2, 0.4, 1.0])
+def test_pictures_have_the_channels_asked_for_and_their_own_size(folder: Path, write_image: WriteImage) -> None:
+    write_image(folder / "ant" / "big.png", size=(10, 6))
+    assert grey(folder).picture(0).shape == (6, 10, 1)
+    assert ImageFolder(folder, 3).picture(0).shape == (6, 10, 3)
+    assert grey(folder).picture(1).shape == (8, 8, 1)
 
 
-def test_a_colour_image_has_its_channels_first_in_the_order_rgb(tmp_path: Path, write_image: WriteImage) -> None:
-    pixels = np.zeros((2, 3, 3))
-    pixels[..., 0], pixels[..., 2] = 255, 51
-    write_image(tmp_path / "a" / "x.png", pixels)
-    image = ImageFolder(tmp_path, (3, 2, 3), resize=False).image(0)
-    assert image.shape == (3, 2, 3)
-    assert [channel.mean() for channel in image] == pytest.approx([1.0, 0.0, 0.2])
+def test_a_picture_is_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "a").mkdir()
+    Image.new("L", (20, 10)).save(tmp_path / "a" / "x.jpg", exif=exif)
+    assert grey(tmp_path).picture(0).shape == (20, 10, 1)
 
 
-def test_a_colour_image_is_turned_grey_for_a_grey_model(tmp_path: Path, write_image: WriteImage) -> None:
-    write_image(tmp_path / "a" / "x.png", np.full((8, 8, 3), 102))
-    assert grey(tmp_path).image(0) == pytest.approx(np.full((1, 8, 8), 0.4))
-
-
-def test_a_grey_image_is_given_three_equal_channels_for_a_colour_model(folder: Path) -> None:
-    image = ImageFolder(folder, (3, 8, 8), resize=False).image(0)
-    assert np.array_equal(image, np.repeat(grey(folder).image(0), 3, 0))
-
-
-@pytest.mark.parametrize("ending", FORMATS)
-def test_every_format_can_be_read(tmp_path: Path, write_image: WriteImage, ending: str) -> None:
-    write_image(tmp_path / "a" / f"x.{ending}", np.full((8, 8, 3), 102))
-    assert grey(tmp_path).image(0) == pytest.approx(np.full((1, 8, 8), 0.4), abs=0.01)
-
-
-def test_an_image_of_another_size_is_refused_naming_file_sizes_and_the_way_out(
-    folder: Path, write_image: WriteImage
-) -> None:
-    path = write_image(folder / "ant" / "big.png", size=(10, 6))
-    with pytest.raises(DatasetError) as raised:
-        grey(folder).image(0)
-    for text in (str(path), "10x6 pixels", "takes 8x8", "resize: true"):
-        assert text in str(raised.value)
-
-
-def test_an_image_of_another_size_is_resized_if_asked(tmp_path: Path, write_image: WriteImage) -> None:
-    write_image(tmp_path / "a" / "x.png", np.repeat([[0, 255]], 16, 0).repeat(8, 1))
-    image = ImageFolder(tmp_path, (1, 4, 4), resize=True).image(0)
-    assert image.shape == (1, 4, 4)
-    assert (image[..., 0].max(), image[..., -1].min()) == (0.0, 1.0)
-
-
-@pytest.mark.parametrize("ending", FORMATS)
-def test_a_truncated_image_is_refused_by_name_wherever_it_ends(tmp_path: Path, ending: str) -> None:
-    whole = io.BytesIO()
-    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    Image.fromarray(pixels).save(whole, Image.registered_extensions()[f".{ending}"])
-    path = tmp_path / "a" / f"x.{ending}"
-    path.parent.mkdir()
-    for share in (0, 0.01, 0.1, 0.5, 0.9):
-        path.write_bytes(whole.getvalue()[: int(share * len(whole.getvalue()))])
-        with pytest.raises(DatasetError, match=r"cannot read the image .*Repair or remove the file") as raised:
-            ImageFolder(tmp_path, (3, 32, 32), resize=False).image(0)
-        assert str(path) in str(raised.value)
-
-
-def test_an_unreadable_image_does_not_stop_the_others_from_being_read(folder: Path) -> None:
-    (folder / "cat" / "a.png").write_bytes(b"no image at all")
-    samples = grey(folder)
-    assert len(samples) == 3
-    assert samples.image(1).shape == (1, 8, 8)
+def test_a_broken_jpeg_is_refused_by_name_when_it_is_read_and_the_others_are_not(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    for number in range(5):
+        Image.fromarray(noise).save(tmp_path / "a" / f"{number}.jpg")
+    broken = tmp_path / "a" / "2.jpg"
+    broken.write_bytes(broken.read_bytes()[:700])
+    samples = ImageFolder(tmp_path, 3)
+    for index in (0, 1, 3, 4):
+        assert samples.picture(index).shape == (32, 32, 3)
+    with pytest.raises(DatasetError, match=r"cannot read the image .*Repair or remove the file") as raised:
+        samples.picture(2)
+    assert str(broken) in str(raised.value)
 
 
 def test_a_missing_folder_is_refused_with_the_key_to_correct(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere does not exist\. Correct `dataset.path` in models.yml"):
-        open_dataset(ImageFolderSpec(type="image_folder", path=tmp_path / "nowhere"), (1, 8, 8))
+        open_dataset(ImageFolderSpec(type="image_folder", path=str(tmp_path / "nowhere")), "classification", 1)
 
 
 @pytest.mark.parametrize("folders", [[], ["cat", "dog"]])
@@ -167,24 +125,6 @@ def test_the_hash_changes_when_an_image_is_removed(folder: Path) -> None:
     assert grey(folder).content_hash() != before
 
 
-def test_a_16_bit_image_keeps_its_grey_values_or_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    pixels = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
-    Image.fromarray(pixels).save(tmp_path / "a" / "x.png")
-    try:
-        image = grey(tmp_path).image(0)
-    except DatasetError:
-        return
-    assert image[0] == pytest.approx(pixels / 65535, abs=0.01)
-
-
-def test_an_image_too_large_to_decode_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    Image.new("1", (20_000, 10_000)).save(tmp_path / "a" / "x.png")
-    with pytest.raises(DatasetError, match=r"x\.png"):
-        ImageFolder(tmp_path, (1, 8, 8), resize=True).image(0)
-
-
 def test_a_link_to_nowhere_is_refused_by_name_when_it_is_hashed(folder: Path) -> None:
     (folder / "cat" / "c.png").symlink_to("/nowhere.png")
     with pytest.raises(DatasetError, match=r"c\.png"):
@@ -203,3 +143,84 @@ def test_bytes_that_move_from_one_file_to_the_next_change_the_hash(tmp_path: Pat
 def test_a_hidden_folder_is_no_class(folder: Path) -> None:
     (folder / ".ipynb_checkpoints").mkdir()
     assert grey(folder).classes == ("cat", "dog")
+
+
+def test_hidden_files_are_no_images(folder: Path) -> None:
+    (folder / "cat" / "._a.png").write_bytes(b"left behind by a Mac")
+    assert len(grey(folder)) == 3
+
+
+@pytest.fixture
+def divided(tmp_path: Path, write_image: WriteImage) -> Path:
+    for name in ("train/cat/a.png", "train/cat/b.png", "train/dog/a.png", "val/cat/a.png", "val/dog/a.png"):
+        write_image(tmp_path / "divided" / name)
+    return tmp_path / "divided"
+
+
+def parts(samples: ImageFolder) -> dict[str, list[int]] | None:
+    return samples.parts and {name: list(indices) for name, indices in samples.parts.items()}
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_folders_of_parts_divide_the_dataset(divided: Path, name: str) -> None:
+    (divided / "val").rename(divided / name)
+    samples = grey(divided)
+    assert samples.classes == ("cat", "dog")
+    assert list(samples.labels) == [0, 0, 1, 0, 1]
+    assert parts(samples) == {"train": [0, 1, 2], "validation": [3, 4]}
+    last = Image.open(divided / name / "dog" / "a.png")
+    assert np.array_equal(samples.picture(4)[:, :, 0], np.asarray(last))
+
+
+def test_a_test_folder_is_a_part_if_it_has_class_folders(divided: Path, write_image: WriteImage) -> None:
+    write_image(divided / "test" / "unlabelled.png")
+    assert set(grey(divided).parts or ()) == {"train", "validation"}
+    write_image(divided / "test" / "dog" / "x.png")
+    assert parts(grey(divided)) == {"train": [0, 1, 2], "validation": [3, 4], "test": [5]}
+
+
+def test_train_and_test_folders_are_no_classes(divided: Path) -> None:
+    (divided / "val").rename(divided / "test")
+    samples = grey(divided)
+    assert samples.classes == ("cat", "dog")
+    assert parts(samples) == {"train": [0, 1, 2], "test": [3, 4]}
+
+
+def test_a_folder_without_parts_has_none(folder: Path) -> None:
+    assert grey(folder).parts is None
+
+
+def test_a_class_that_was_not_trained_is_refused_with_the_closest_one(divided: Path, write_image: WriteImage) -> None:
+    write_image(divided / "val" / "dogs" / "x.png")
+    with pytest.raises(DatasetError, match=r"val has the class folder 'dogs'.*did you mean 'dog'\?"):
+        grey(divided)
+
+
+def test_two_validation_folders_are_refused(divided: Path) -> None:
+    shutil.copytree(divided / "val", divided / "valid")
+    with pytest.raises(DatasetError, match="val and valid"):
+        grey(divided)
+
+
+def test_a_part_without_images_is_refused(divided: Path) -> None:
+    for path in (divided / "val").rglob("*.png"):
+        path.unlink()
+    with pytest.raises(DatasetError, match=r"no images in .*val"):
+        grey(divided)
+
+
+def test_samples_can_be_pickled(divided: Path) -> None:
+    samples = grey(divided)
+    copy = pickle.loads(pickle.dumps(samples))
+    assert np.array_equal(copy.picture(3), samples.picture(3))
+    assert (copy.classes, copy.labels, parts(copy)) == (samples.classes, samples.labels, parts(samples))
+
+
+def test_many_files_are_listed_quickly(tmp_path: Path) -> None:
+    for label in range(20):
+        (tmp_path / f"{label:02}").mkdir()
+        for number in range(250):
+            (tmp_path / f"{label:02}" / f"{number}.jpg").touch()
+    start = time.perf_counter()
+    assert len(grey(tmp_path)) == 5000
+    assert time.perf_counter() - start < 1

@@ -19,7 +19,9 @@ def compiled(onnx_compiled: dict[Precision, Artifact]) -> Artifact:
 
 
 def infer(artifact: Artifact, batches: Any, time_limit_s: float = 60) -> Iterator[Any]:
-    return Host().infer(artifact, batches, threads=1, time_limit_s=time_limit_s, target=TARGET)
+    inputs = ((batch,) for batch in batches)
+    for (outputs,) in Host().infer(artifact, inputs, threads=1, time_limit_s=time_limit_s, target=TARGET):
+        yield outputs
 
 
 def test_the_outputs_are_bit_for_bit_those_of_a_session_in_this_process(compiled: Artifact, images: Any) -> None:

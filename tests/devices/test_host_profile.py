@@ -16,7 +16,7 @@ TARGET = "digits@host/onnx/w8a8"
 @pytest.fixture(scope="module")
 def profile(onnx_compiled: dict[Precision, Artifact], images: Any) -> Profile:
     settings = ProfileSettings(warmup=5, images=8)
-    return Host().profile(onnx_compiled[Precision.W8A8], images[:8], settings, TARGET)
+    return Host().profile(onnx_compiled[Precision.W8A8], (images[:8],), settings, TARGET)
 
 
 @pytest.mark.slow
@@ -58,10 +58,10 @@ def test_a_broken_model_is_reported_naming_target_device_and_reason(
 ) -> None:
     broken = replace(onnx_compiled[Precision.W8A8], files={"model.onnx": b"not a model"})
     with pytest.raises(DeviceError, match=rf"{TARGET}: the device 'host' could not profile the artifact; [\s\S]*rror"):
-        Host().profile(broken, images[:1], ProfileSettings(), TARGET)
+        Host().profile(broken, (images[:1],), ProfileSettings(), TARGET)
 
 
 def test_a_measurement_over_its_time_limit_is_stopped(onnx_compiled: dict[Precision, Artifact], images: Any) -> None:
     settings = ProfileSettings(time_limit_s=1.5)
     with pytest.raises(DeviceError, match=rf"{TARGET}: .*time limit of 1\.5 s"):
-        Host().profile(onnx_compiled[Precision.W8A8], images[:1], settings, TARGET)
+        Host().profile(onnx_compiled[Precision.W8A8], (images[:1],), settings, TARGET)

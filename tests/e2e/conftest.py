@@ -16,7 +16,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK_MODEL = {
-    "recipe": "small_cnn",
+    "recipe": "classifier",
     "task": "classification",
     "dataset": {"type": "digits"},
     "image_shape": [1, 8, 8],
@@ -151,6 +151,12 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_repository(tmp_path_factory.mktemp("default") / "project")
     project.output = project.kedro("run").succeeded().output
     return project
+
+
+@pytest.fixture(scope="session")
+def ready_project() -> Callable[[Path], Project]:
+    """Return a function that copies the ready project as it is."""
+    return copy_repository
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def folder(project):
 
 
 def configure(project, **more):
-    project.configure({"dataset": {"type": "image_folder", "path": "images", **more}, "classes": 2})
+    project.configure({"dataset": {"type": "image_folder", "path": "images"}, "classes": 2, **more})
 
 
 def test_a_folder_of_images_is_a_dataset(project, folder):
@@ -32,7 +32,7 @@ def test_a_folder_of_images_is_a_dataset(project, folder):
 
 def test_a_folder_that_does_not_exist(project):
     configure(project)
-    project.kedro("run").refused(f"models.yml: digits.dataset.path: the folder {project.root}/images does not exist")
+    project.kedro("run").refused(f"models.yml: digits.dataset.path: {project.root}/images does not exist")
     assert project.data() == []
 
 
@@ -45,12 +45,13 @@ def test_an_unreadable_image_is_named(project, folder):
 
 def test_an_image_of_another_size_is_named(project, folder):
     Image.new("L", (9, 8)).save(folder / "light" / "07.png")
-    project.kedro("run").refused("07.png is 9x8 pixels, the model takes 8x8", "resize: true")
+    configure(project, preprocessing={"fit": "exact"})
+    project.kedro("run").refused("07.png", "it is 9x8 pixels, the model takes 8x8", "preprocessing.fit")
 
 
-def test_images_of_another_size_are_resized_on_request(project, folder):
+def test_images_of_another_size_are_resized(project, folder):
     Image.new("L", (9, 8)).save(folder / "light" / "07.png")
-    configure(project, resize=True)
+    configure(project)
     project.kedro("run").succeeded()
 
 
@@ -62,4 +63,4 @@ def test_a_class_without_enough_images(project, folder):
 
 def test_another_number_of_classes_than_the_network_has(project, folder):
     project.configure({"dataset": {"type": "image_folder", "path": "images"}, "classes": 3})
-    project.kedro("run").refused("the dataset has 2 classes, the network's head has 3")
+    project.kedro("run").refused("the dataset has 2 classes (dark, light), the network's head has 3")

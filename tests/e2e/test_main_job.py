@@ -115,7 +115,7 @@ def test_the_artifacts_of_a_target(default_run, targets):
         onnx.checker.check_model(model, full_check=True)
         has_qdq = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
         assert has_qdq == name.endswith("w8a8")
-        for figure in ("confusion.png", "latency.png"):
+        for figure in ("quality.png", "latency.png"):
             with Image.open(io.BytesIO(artifact(default_run, run, figure))) as picture:
                 assert len(np.unique(np.asarray(picture.convert("L")))) > 10
         table = pd.read_json(io.BytesIO(artifact(default_run, run, "scorecard.json")), orient="split")
@@ -137,7 +137,7 @@ def test_validation_saw_the_whole_test_set(default_run):
     for path in (default_run.root / "data/08_reporting/digits").glob("*/validation.json"):
         record = json.loads(path.read_text())["record"]
         split = json.loads((default_run.root / "data/02_intermediate/digits/split.json").read_text())["record"]
-        assert record["samples"] == len(split["test"]) == np.sum(record["confusion"])
+        assert record["samples"] == len(split["test"]) == np.sum(record["details"]["confusion"])
 
 
 def test_a_profile_keeps_every_sample_and_the_layers(default_run):

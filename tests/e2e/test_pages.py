@@ -110,5 +110,5 @@ def test_kedro_viz_shows_the_pipeline_with_previews(served):
     assert {"digits", "digits.host-onnx-w8a8", "digits.scorecard"} <= set(nodes)
     table = json.loads(get(f"{address}/api/nodes/{nodes['digits.scorecard']['id']}"))["preview"]
     assert [row[0] for row in table["data"]] == NAMES
-    for figure in ("digits.confusion", "digits.latency"):
+    for figure in ("digits.quality", "digits.latency"):
         assert len(json.loads(get(f"{address}/api/nodes/{nodes[figure]['id']}"))["preview"]) > 10_000

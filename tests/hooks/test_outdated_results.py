@@ -9,11 +9,11 @@ import pytest
 
 from edge_pipeline.core.types import Artifact, Failure, Profile, Split, Validation
 from edge_pipeline.hooks.stale import discard_stale
-from edge_pipeline.models.spec import ModelSpec, Targets
+from edge_pipeline.models.spec import ClassifierSpec, Targets
 
-SPEC = ModelSpec(recipe="small_cnn", targets=Targets(runtimes=("onnx",)))
+SPEC = ClassifierSpec(recipe="classifier", targets=Targets(runtimes=("onnx",)))
 SPLIT = Split("data", 0, ("a",), (0,), (1,), (2,))
-REPORTS = ("scorecard.csv", "confusion.png", "latency.png")
+REPORTS = ("scorecard.csv", "quality.png", "latency.png")
 
 
 @pytest.fixture
@@ -38,6 +38,8 @@ def make(
             for kind, result in (("profile", make_profile(target)), ("validation", make_validation(target))):
                 record = replace(result, lineage=compiled.lineage, **lineage)
                 default_catalog.save(f"digits.{target.slug}.{kind}", record)
+            drawn = Artifact("predictions", {"predictions.png": b"z"}, compiled.lineage)
+            default_catalog.save(f"digits.{target.slug}.predictions", drawn)
         for name in REPORTS:
             path = Path("data/08_reporting/digits") / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ def reports() -> list[str]:
 
 
 def of_target(slug: str) -> list[str]:
-    return [f"digits.{slug}.{kind}" for kind in ("compiled", "profile", "validation")]
+    return [f"digits.{slug}.{kind}" for kind in ("compiled", "profile", "validation", "predictions")]
 
 
 def test_results_that_belong_together_are_kept(default_catalog: Any, make: Callable[..., None]) -> None:

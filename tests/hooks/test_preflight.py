@@ -15,7 +15,7 @@ HOST = {"host": {"kind": "host"}}
 
 
 def project(root: Path, checkpoint: str | None = None, **dataset: Any) -> Project:
-    model = {"recipe": "small_cnn", "dataset": dataset or {"type": "digits"}}
+    model = {"recipe": "classifier", "dataset": dataset or {"type": "digits"}}
     parameters = {"m": {"finetune": {"checkpoint": checkpoint}}} if checkpoint else {}
     return parse(root, {"m": model}, HOST, parameters, {})
 

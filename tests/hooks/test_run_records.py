@@ -114,7 +114,7 @@ def test_the_files_are_the_models_their_manifest_the_results_and_their_figures(
     assert json.loads(files["compiled/manifest.json"]) == COMPILED.manifest()
     assert json.loads(files["validation.json"])["metrics"]["accuracy"] == 0.9
     assert len(json.loads(files["profile.json"])["repeats"]) == 2
-    assert all(files[name].startswith(b"\x89PNG") for name in ("latency.png", "confusion.png"))
+    assert all(files[name].startswith(b"\x89PNG") for name in ("latency.png", "quality.png"))
 
 
 def test_hashes_device_and_warnings_are_tags(

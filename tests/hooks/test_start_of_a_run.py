@@ -40,8 +40,8 @@ def test_parameters_that_were_not_said_get_their_defaults_and_others_are_kept(co
 
 
 def test_a_wrong_configuration_is_refused_before_anything_runs(context: Any, tmp_path: Path) -> None:
-    (tmp_path / "conf" / "local" / "models.yml").write_text("digits: {recipe: smal_cnn}")
-    with pytest.raises(ConfigError, match="did you mean 'small_cnn'"):
+    (tmp_path / "conf" / "local" / "models.yml").write_text("digits: {recipe: clasifier}")
+    with pytest.raises(ConfigError, match="did you mean 'classifier'"):
         EdgePipelineHooks().after_context_created(context)
 
 

@@ -10,7 +10,7 @@ from edge_pipeline.core.errors import TrackingError
 from edge_pipeline.hooks.records import RunRecord
 from edge_pipeline.hooks.store import Store, metric_names, tracking_uri
 from edge_pipeline.pipelines.config import TrackingSpec
-from edge_pipeline.tasks import classification
+from edge_pipeline.tasks.base import evaluator
 
 Make = Callable[..., RunRecord]
 
@@ -152,7 +152,10 @@ def test_runs_go_to_the_server_of_the_environment_or_of_the_file_or_to_sqlite_in
 
 @pytest.mark.parametrize("name", ["R&B", "cat (wild)", "50%", "it's"])
 def test_the_recall_of_a_class_of_any_name_can_be_logged(store: Store, make_record: Make, name: str) -> None:
-    found = classification.metrics(np.eye(2, dtype=np.float32), np.arange(2), (name, "other"))
+    judge = evaluator("classification", (name, "other"))
+    for truth in (0, 1):
+        judge.add(np.eye(2, dtype=np.float32)[truth], truth)
+    found = judge.metrics()
     store.complete(make_record(metrics=tuple((key, value, 0) for key, value in found.items())))
 
 

@@ -1,16 +1,17 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from edge_pipeline.core.types import Precision, RuntimeName
 from edge_pipeline.datasets.spec import DigitsSpec, ImageFolderSpec
-from edge_pipeline.models.spec import ModelSpec, Targets
+from edge_pipeline.models.spec import ClassifierSpec, ModelSpec, Targets
+
+MODEL: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 
 
 def test_only_the_recipe_has_to_be_said() -> None:
-    spec = ModelSpec.model_validate({"recipe": "small_cnn"})
+    spec = MODEL.validate_python({"recipe": "classifier"})
     assert spec.dataset == DigitsSpec()
     assert len(spec.expand("m")) == 4
 
@@ -34,7 +35,7 @@ def test_only_the_recipe_has_to_be_said() -> None:
 )
 def test_wrong_entries_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        ModelSpec.model_validate({"recipe": "small_cnn", **change})
+        MODEL.validate_python({"recipe": "classifier", **change})
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,14 @@ def test_an_entry_named_twice_is_refused(change: dict[str, list[str]]) -> None:
 
 
 def test_the_type_chooses_the_dataset() -> None:
-    dataset = {"type": "image_folder", "path": "images", "resize": True}
-    spec = ModelSpec.model_validate({"recipe": "small_cnn", "dataset": dataset})
-    assert spec.dataset == ImageFolderSpec(type="image_folder", path=Path("images"), resize=True)
+    dataset = {"type": "image_folder", "path": "images"}
+    spec = MODEL.validate_python({"recipe": "classifier", "dataset": dataset})
+    assert spec.dataset == ImageFolderSpec(type="image_folder", path="images")
 
 
 def test_targets_are_every_combination_in_the_order_of_the_file() -> None:
     targets = {"devices": ["rb3", "host"], "runtimes": ["tflite", "onnx"], "precisions": ["w8a8", "float"]}
-    spec = ModelSpec.model_validate({"recipe": "small_cnn", "targets": targets})
+    spec = MODEL.validate_python({"recipe": "classifier", "targets": targets})
     assert [target.name for target in spec.expand("m")] == [
         "m@rb3/tflite/w8a8",
         "m@rb3/tflite/float",
@@ -67,11 +68,13 @@ def test_targets_are_every_combination_in_the_order_of_the_file() -> None:
 
 
 def test_targets_hold_typed_names() -> None:
-    (target,) = ModelSpec(recipe="small_cnn", targets=Targets(runtimes=("onnx",), precisions=("w8a8",))).expand("m")
+    (target,) = ClassifierSpec(recipe="classifier", targets=Targets(runtimes=("onnx",), precisions=("w8a8",))).expand(
+        "m"
+    )
     assert (target.runtime, target.precision) == (RuntimeName.ONNX, Precision.W8A8)
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8), (0, 8, 8), (1, 0, 8), (1, -8, 8)], ids=str)
 def test_image_shapes_that_no_image_has_are_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ValidationError):
-        ModelSpec(recipe="small_cnn", image_shape=shape)
+        ClassifierSpec(recipe="classifier", image_shape=shape)

@@ -36,8 +36,9 @@ def test_everything_is_made_from_parameters_and_checkpoints_alone(pipeline: Pipe
     assert pipeline.inputs() == {"digits.checkpoints", *(f"params:digits.{stage}" for stage in stages)}
 
 
-def test_the_results_are_the_tables_and_figures_of_the_model(pipeline: Pipeline) -> None:
-    assert pipeline.outputs() == {"digits.scorecard", "digits.confusion", "digits.latency"}
+def test_the_results_are_the_tables_and_figures_of_the_model_and_of_each_target(pipeline: Pipeline) -> None:
+    drawn = {f"digits.{target}.predictions" for target in TARGETS}
+    assert pipeline.outputs() == {"digits.scorecard", "digits.quality", "digits.latency"} | drawn
 
 
 def test_every_result_is_under_the_name_of_its_model_and_target(pipeline: Pipeline) -> None:
@@ -89,8 +90,8 @@ def test_a_stage_as_a_tag_runs_that_stage_of_all_targets(pipeline: Pipeline) -> 
 def test_the_default_pipeline_holds_the_default_models_only(default_configuration: dict[str, Any]) -> None:
     models = {
         "digits": default_configuration["models"]["digits"],
-        "second": {"recipe": "small_cnn", "default": True},
-        "third": {"recipe": "small_cnn"},
+        "second": {"recipe": "classifier", "default": True},
+        "third": {"recipe": "classifier"},
     }
     found = assemble({**default_configuration, "models": models})
     assert set(found) == {"__default__", *models}
@@ -98,19 +99,19 @@ def test_the_default_pipeline_holds_the_default_models_only(default_configuratio
 
 
 def test_models_share_no_node_and_no_result(default_configuration: dict[str, Any]) -> None:
-    models = {"one": {"recipe": "small_cnn"}, "two": {"recipe": "small_cnn"}}
+    models = {"one": {"recipe": "classifier"}, "two": {"recipe": "classifier"}}
     found = assemble({**default_configuration, "models": models, "parameters": {}})
     assert not found["one"].all_outputs() & found["two"].all_outputs()
     assert all(name.startswith("one.") for name in names(found["one"]))
 
 
 def test_without_default_models_the_default_pipeline_is_empty(default_configuration: dict[str, Any]) -> None:
-    found = assemble({**default_configuration, "models": {"one": {"recipe": "small_cnn"}}, "parameters": {}})
+    found = assemble({**default_configuration, "models": {"one": {"recipe": "classifier"}}, "parameters": {}})
     assert found["__default__"].nodes == []
 
 
 def test_a_float_model_is_not_quantized(default_configuration: dict[str, Any]) -> None:
     targets = {"runtimes": ["onnx"], "precisions": ["float"]}
-    found = assemble({**default_configuration, "models": {"digits": {"recipe": "small_cnn", "targets": targets}}})
+    found = assemble({**default_configuration, "models": {"digits": {"recipe": "classifier", "targets": targets}}})
     assert not any("quantize" in name for name in names(found["digits"]))
     assert len(found["digits"].nodes) == 7

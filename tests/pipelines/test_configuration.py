@@ -11,7 +11,7 @@ from edge_pipeline.core.types import Precision
 from edge_pipeline.pipelines.config import Project, parse
 
 ROOT = Path("/project")
-MODEL = {"recipe": "small_cnn"}
+MODEL = {"recipe": "classifier"}
 HOST = {"host": {"kind": "host"}}
 
 
@@ -61,7 +61,7 @@ def test_what_is_said_counts() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"recipe": "smal_cnn"}, ".recipe: 'smal_cnn' is not known; did you mean 'small_cnn'?"),
+        ({"recipe": "clasifier"}, ".recipe: 'clasifier' is not known; did you mean 'classifier'?"),
         ({"clases": 3}, ": unknown key 'clases'; did you mean 'classes'?"),
         ({"targets": {"runtime": ["onnx"]}}, ".targets: unknown key 'runtime'; did you mean 'runtimes'?"),
         ({"targets": {"runtimes": ["onx"]}}, ".targets.runtimes.0: 'onx' is not known; did you mean 'onnx'?"),
@@ -73,10 +73,10 @@ def test_what_is_said_counts() -> None:
             {"targets": {"devices": ["hots"]}},
             ".targets.devices: no device 'hots' in devices.yml; did you mean 'host'?",
         ),
-        ({"dataset": {"type": "folder"}}, ".dataset: 'folder' is not known; did you mean 'image_folder'?"),
+        ({"dataset": {"type": "folder"}}, ".dataset.type: 'folder' is not known; did you mean 'image_folder'?"),
         (
-            {"dataset": {"type": "image_folder", "path": "x", "resise": True}},
-            ".dataset.image_folder: unknown key 'resise'; did you mean 'resize'?",
+            {"dataset": {"type": "image_folder", "path": "x", "pth": True}},
+            ".dataset: unknown key 'pth'; did you mean 'path'?",
         ),
     ],
     ids=str,
@@ -146,15 +146,15 @@ def test_an_empty_list_of_targets_is_refused() -> None:
     assert found.startswith("models.yml: digits.targets.devices: ")
 
 
-@pytest.mark.parametrize("entry", [None, "small_cnn", []])
+@pytest.mark.parametrize("entry", [None, "classifier", []])
 def test_an_entry_of_the_wrong_shape_is_refused(entry: Any) -> None:
     assert any(one.startswith("models.yml: digits: ") for one in problems(models={"digits": entry}))
 
 
 def test_all_problems_of_all_files_are_told_at_once() -> None:
-    other = {"recipe": "small_cnn", "targets": {"devices": ["hots"]}}
+    other = {"recipe": "classifier", "targets": {"devices": ["hots"]}}
     found = problems(
-        models={**model(recipe="smal_cnn", clases=3), "other": other},
+        models={**model(classes=1, clases=3), "other": other},
         devices={**HOST, "board": {"kind": "hots"}},
         parameters=parameters(finetune={"epoch": 1}, profile={"min_inferences": 5}),
         tracking={"experimet": "x"},
@@ -172,9 +172,10 @@ def test_no_models_at_all_are_no_mistake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"), [("data/images", ROOT / "data/images"), ("/elsewhere/images", Path("/elsewhere/images"))]
+    ("path", "expected"),
+    [("data/images", str(ROOT / "data/images")), ("/elsewhere/images", "/elsewhere/images"), ("s3://a/b", "s3://a/b")],
 )
-def test_a_relative_dataset_path_starts_at_the_root(path: str, expected: Path) -> None:
+def test_a_relative_dataset_path_starts_at_the_root(path: str, expected: str) -> None:
     found = project(models=model(dataset={"type": "image_folder", "path": path}))
     assert found.models["digits"].dataset.path == expected  # type: ignore[union-attr]
 

@@ -8,7 +8,7 @@ import torch
 from edge_pipeline.core.errors import QuantizationError
 from edge_pipeline.core.numerics import sqnr_db
 from edge_pipeline.core.types import Artifact
-from edge_pipeline.models import classifier
+from edge_pipeline.models import recipes
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.quantization import ptq
 
@@ -18,8 +18,8 @@ def simulate(net: Any, spec: ModelSpec) -> Callable[[str], Any]:
     """Return a function that makes an uncalibrated simulation of the trained network."""
 
     def make(scheme: str) -> Any:
-        dummy = classifier.dummy_input(spec)
-        return ptq.simulate(ptq.prepare(net, dummy, equalize=True), dummy, scheme=scheme, config="htp_v73")
+        inputs = recipes.dummy_inputs(spec)
+        return ptq.simulate(ptq.prepare(net, inputs, equalize=True), inputs, scheme=scheme, config="htp_v73")
 
     return make
 
@@ -28,9 +28,9 @@ schemes = pytest.mark.parametrize("scheme", ["min_max", "tf_enhanced"])
 
 
 @schemes
-def test_no_images_are_refused_with_the_key_to_raise(simulate: Callable[[str], Any], scheme: str) -> None:
-    with pytest.raises(QuantizationError, match=r"no images; raise `quantize\.calibration_images`"):
-        ptq.calibrate(simulate(scheme), iter([]))
+def test_no_samples_are_refused_with_the_key_to_raise(simulate: Callable[[str], Any], scheme: str) -> None:
+    with pytest.raises(QuantizationError, match=r"no samples; raise `quantize\.calibration_images`"):
+        ptq.calibrate(simulate(scheme), [])
 
 
 @schemes
@@ -40,19 +40,18 @@ def test_an_image_that_is_not_finite_is_refused(
 ) -> None:
     batch = torch.from_numpy(images[:8].copy())
     batch[3, 0, 4, 4] = number
-    with pytest.raises(QuantizationError, match="a calibration image holds NaN or infinite values"):
-        ptq.calibrate(simulate(scheme), iter([batch]))
+    with pytest.raises(QuantizationError, match="a calibration sample holds NaN or infinite values"):
+        ptq.calibrate(simulate(scheme), [(batch,)])
 
 
 @schemes
 def test_after_calibration_the_simulation_is_close_to_the_network(
     simulate: Callable[[str], Any], weights: Artifact, spec: ModelSpec, images: Any, scheme: str
 ) -> None:
-    untouched = classifier.build(spec).eval()
-    untouched.load_state_dict(classifier.state_from_bytes(weights.files["weights.pt"], "weights.pt"))
+    untouched = recipes.restore(spec, weights)
     batch = torch.from_numpy(images)
     simulation = simulate(scheme)
-    ptq.calibrate(simulation, iter(batch.split(16)))
+    ptq.calibrate(simulation, ((part,) for part in batch.split(16)))
     with torch.no_grad():
         assert 20 < sqnr_db(untouched(batch), simulation.model(batch)) < 100
 
@@ -87,4 +86,4 @@ def test_a_kept_simulation_names_the_weights_it_was_made_from(simulation: Artifa
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_images_without_any_finite_number_are_refused(simulate: Callable[[str], Any], number: float) -> None:
     with pytest.raises(QuantizationError):
-        ptq.calibrate(simulate("tf_enhanced"), iter([torch.full((2, 1, 8, 8), number)]))
+        ptq.calibrate(simulate("tf_enhanced"), [(torch.full((2, 1, 8, 8), number),)])

@@ -9,7 +9,7 @@ import torch
 from edge_pipeline.core.errors import ExportError
 from edge_pipeline.core.numerics import sqnr_db
 from edge_pipeline.core.types import Artifact, Precision
-from edge_pipeline.models import classifier
+from edge_pipeline.models import recipes
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.quantization.export import to_onnx
 
@@ -35,7 +35,7 @@ def test_the_file_passes_the_checker_and_has_the_agreed_names(
 
 @pytest.mark.parametrize("opset", [17, 21])
 def test_the_file_has_the_opset_asked_for(net: Any, spec: ModelSpec, opset: int) -> None:
-    data = to_onnx(net, classifier.dummy_input(spec), opset=opset, quantized=False)
+    data = to_onnx(net, recipes.dummy_inputs(spec), ["image"], ["logits"], opset=opset, quantized=False)
     assert {entry.domain: entry.version for entry in onnx.load_from_string(data).opset_import}[""] == opset
 
 
@@ -92,4 +92,4 @@ def test_an_operator_without_onnx_form_is_refused_with_the_reason(spec: ModelSpe
             return torch.special.bessel_j0(x)
 
     with pytest.raises(ExportError, match=r"ONNX export failed: .*bessel"):
-        to_onnx(Odd(), classifier.dummy_input(spec), opset=17, quantized=False)
+        to_onnx(Odd(), recipes.dummy_inputs(spec), ["image"], ["logits"], opset=17, quantized=False)

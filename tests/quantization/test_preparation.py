@@ -6,7 +6,7 @@ import torch
 
 from edge_pipeline.core.errors import QuantizationError
 from edge_pipeline.core.numerics import sqnr_db
-from edge_pipeline.models import classifier
+from edge_pipeline.models import recipes
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.quantization import ptq
 
@@ -14,7 +14,7 @@ either = pytest.mark.parametrize("equalize", [True, False], ids=["equalized", "f
 
 
 def prepare(net: torch.nn.Module, spec: ModelSpec, equalize: bool) -> torch.nn.Module:
-    return ptq.prepare(net, classifier.dummy_input(spec), equalize=equalize)
+    return ptq.prepare(net, recipes.dummy_inputs(spec), equalize=equalize)
 
 
 @either
@@ -43,7 +43,7 @@ def test_equalizing_alone_gives_both_sides_of_a_channel_the_same_range(net: Any,
 
 @either
 def test_the_structure_depends_on_the_network_alone(spec: ModelSpec, equalize: bool) -> None:
-    first, second = (prepare(classifier.build(spec), spec, equalize) for _ in range(2))
+    first, second = (prepare(recipes.recipe(spec).build(spec), spec, equalize) for _ in range(2))
     assert list(first.state_dict()) == list(second.state_dict())
     second.load_state_dict(first.state_dict())
     batch = torch.rand(2, *spec.image_shape)

@@ -8,7 +8,7 @@ import torchao  # noqa: F401  (defines operators that a quantized program holds)
 from edge_pipeline.core.errors import ExportError
 from edge_pipeline.core.numerics import sqnr_db
 from edge_pipeline.core.types import Artifact, Precision
-from edge_pipeline.models import classifier
+from edge_pipeline.models import recipes
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.quantization.export import to_program
 
@@ -38,7 +38,7 @@ def test_a_quantized_program_can_be_loaded_and_agrees_with_the_simulation(
 def test_the_simulation_is_the_same_after_its_export(sim: Any, spec: ModelSpec, images: Any) -> None:
     batch = torch.from_numpy(images[:4])
     before = sim.model(batch)
-    to_program(sim.model, classifier.dummy_input(spec), quantized=True)
+    to_program(sim.model, recipes.dummy_inputs(spec), quantized=True)
     assert torch.equal(sim.model(batch), before)
 
 
@@ -48,4 +48,4 @@ def test_a_network_that_cannot_be_captured_is_refused_with_the_reason(spec: Mode
             return x if x.sum() > 0 else -x
 
     with pytest.raises(ExportError, match="capturing the network for LiteRT failed"):
-        to_program(DataDependent(), classifier.dummy_input(spec), quantized=False)
+        to_program(DataDependent(), recipes.dummy_inputs(spec), quantized=False)

@@ -83,7 +83,8 @@ def test_the_artifact_says_what_it_is_and_what_it_was_made_from(
     exported: dict[Precision, Artifact], litert_compiled: dict[Precision, Artifact]
 ) -> None:
     compiled = litert_compiled[Precision.W8A8]
-    assert compiled.details == {"model": "model.tflite", "runtime": "tflite", "precision": "w8a8"}
+    told = {"model": "model.tflite", "runtime": "tflite", "precision": "w8a8"}
+    assert compiled.details == {**told, "interface": exported[Precision.W8A8].details["interface"]}
     assert compiled.parents == exported[Precision.W8A8].lineage
     assert set(compiled.tools) >= {"litert-torch", "ai-edge-litert", "aimet-torch"}
 

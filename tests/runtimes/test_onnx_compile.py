@@ -42,7 +42,8 @@ def test_the_artifact_says_what_it_is_and_what_it_was_made_from(
 ) -> None:
     compiled = onnx_compiled[precision]
     assert compiled.kind == "compiled"
-    assert compiled.details == {"model": "model.onnx", "runtime": "onnx", "precision": precision.value}
+    told = {"model": "model.onnx", "runtime": "onnx", "precision": precision.value}
+    assert compiled.details == {**told, "interface": exported[precision].details["interface"]}
     assert compiled.parents == exported[precision].lineage
     assert (compiled.inputs, compiled.outputs) == (exported[precision].inputs, exported[precision].outputs)
     assert set(compiled.tools) >= {"onnxruntime", "torch"}

@@ -13,7 +13,6 @@ NAMES = {
     "devices.yml": "devices.yml",
     "mlflow.yml": "mlflow.yml",
     "catalog.yml": "catalog_edge.yml",
-    "parameters/digits.yml": "parameters/digits.yml",
 }
 """Files of the ready project, and their names in another project, which has a catalog.yml of its own."""
 
@@ -32,7 +31,7 @@ register_pipelines = with_edge_pipelines(register_pipelines)
 def command(metadata: Any, force: bool) -> None:
     """Write the configuration that this project needs.
 
-    Adds models.yml, devices.yml, mlflow.yml, catalog_edge.yml and the parameters of an example to conf/base, and the
+    Adds models.yml, devices.yml, mlflow.yml, catalog_edge.yml and the parameters of the models to conf/base, and the
     pipelines of models.yml to the project's pipeline_registry.py. What is there already is kept.
     """
     from kedro.framework.project import settings
@@ -43,7 +42,8 @@ def command(metadata: Any, force: bool) -> None:
         click.echo("This is the ready project itself: its configuration is complete.")
         return
     template = files("edge_pipeline.cli") / "template"
-    for source, name in NAMES.items():
+    parameters = {f"parameters/{one.name}": f"parameters/{one.name}" for one in (template / "parameters").iterdir()}
+    for source, name in {**NAMES, **dict(sorted(parameters.items()))}.items():
         path = base / name
         if path.exists() and not force:
             click.echo(f"kept     {path.relative_to(root)}")

@@ -56,8 +56,8 @@ class TensorSpec:
 class Artifact:
     """File(s) plus what a reader must know of them: parents, tool versions, tensors.
 
-    `kind` is `weights`, `simulation`, `exported` or `compiled`. Files are held in memory, already verified
-    against the manifest's hashes, so nothing can change between the check and the use.
+    `kind` is `weights`, `simulation`, `exported`, `compiled` or `predictions`. Files are held in memory, already
+    verified against the manifest's hashes, so nothing can change between the check and the use.
     """
 
     kind: str
@@ -169,12 +169,16 @@ class Profile:
 
 @dataclass(frozen=True)
 class Validation:
-    """The task's metrics of one artifact on the whole test set, and its agreement with its parents."""
+    """The metrics of one artifact on the whole test set, and its agreement with its parents.
+
+    `details` are the task's counts per class, such as a confusion matrix.
+    """
 
     target: str
     artifact: str
     lineage: Mapping[str, str]
     metrics: Mapping[str, float]
     samples: int
-    confusion: tuple[tuple[int, ...], ...]
+    task: str
     classes: tuple[str, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)

@@ -1,60 +1,86 @@
-"""What a labelled dataset is, and how to open and read one."""
+"""What a labelled dataset is, and how to open one."""
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_pipeline.core.errors import DatasetError
-from edge_pipeline.datasets.spec import DigitsSpec, ImageFolderSpec
-
-Image = NDArray[np.float32]
+from edge_pipeline.core.preprocessing import Picture
+from edge_pipeline.datasets import spec as specs
 
 
 class Samples(Protocol):
-    """Labelled images, read one at a time."""
+    """Labelled pictures, read one at a time. They are sent to worker processes, so they hold no open files.
 
-    classes: tuple[str, ...]
-    labels: Sequence[int]
+    Attributes:
+        classes: names of the classes, in the order of their indices.
+        labels: the class of each sample where there is one (classification), to divide classes evenly; else `None`.
+        parts: the dataset's own division into `train`, `validation`, `test`, or `None`.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def labels(self) -> Sequence[int] | None:
+        """Class of each sample, or `None`."""
+
+    @property
+    def parts(self) -> Mapping[str, Sequence[int]] | None:
+        """The dataset's own division, or `None`."""
 
     def __len__(self) -> int:
         """Number of samples."""
 
-    def image(self, index: int) -> Image:
-        """Image `index`, float32, shape (channels, height, width), values 0 to 1."""
+    def picture(self, index: int) -> Picture:
+        """Picture `index`, uint8, shape (height, width, channels)."""
+
+    def truth(self, index: int) -> Any:
+        """Label of picture `index`.
+
+        Classification: int. Detection and instance segmentation: `Instances`. Semantic segmentation: uint8 (h, w), 255
+        is ignored. Custom: whatever the user's metric and loss understand.
+        """
 
     def content_hash(self) -> str:
-        """SHA-256 over every image and label."""
+        """SHA-256 over every picture and label."""
 
 
-def open_dataset(spec: DigitsSpec | ImageFolderSpec, image_shape: tuple[int, int, int]) -> Samples:
-    """Open the dataset of a model whose input image is `image_shape` (channels, height, width)."""
-    if isinstance(spec, DigitsSpec):
-        from edge_pipeline.datasets.digits import Digits
-
-        return Digits(image_shape)
-    from edge_pipeline.datasets.image_folder import ImageFolder
-
-    return ImageFolder(spec.path, image_shape, resize=spec.resize)
-
-
-def batches(samples: Samples, indices: Sequence[int], size: int) -> Iterator[tuple[Image, NDArray[np.int64]]]:
-    """Yield (images (n, c, h, w), labels (n,)) of at most `size` samples, in the order of `indices`."""
-    for start in range(0, len(indices), size):
-        chosen = indices[start : start + size]
-        yield (
-            np.stack([samples.image(i) for i in chosen]),
-            np.asarray([samples.labels[i] for i in chosen], np.int64),
-        )
-
-
-def stack(samples: Samples, indices: Sequence[int]) -> Image:
-    """Return the images of `indices` as one array (n, c, h, w).
+def open_dataset(spec: "specs.DatasetSpec", task: "specs.Task", channels: int) -> Samples:
+    """Open the dataset of a model of `task` that takes pictures of `channels` (1 grey, 3 RGB).
 
     Raises:
-        DatasetError: no index was given.
+        DatasetError: it is missing or damaged.
     """
-    if not indices:
-        raise DatasetError("no images were selected: the set is empty")
-    return np.stack([samples.image(i) for i in indices])
+    masks = task == "instance_segmentation"
+    match spec:
+        case specs.DigitsSpec():
+            from edge_pipeline.datasets.digits import Digits
+
+            return Digits(channels)
+        case specs.ImageFolderSpec():
+            from edge_pipeline.datasets.image_folder import ImageFolder
+
+            return ImageFolder(spec.path, channels)
+        case specs.CocoSpec():
+            from edge_pipeline.datasets.coco import CocoSamples
+
+            given = {"train": spec.train, "validation": spec.validation, "test": spec.test}
+            parts = {name: (part.images, part.annotations) for name, part in given.items() if part}
+            return CocoSamples(parts, channels, masks=masks)
+        case specs.YoloTextSpec():
+            from edge_pipeline.datasets.yolo_text import YoloSamples
+
+            return YoloSamples(spec.path, channels, masks=masks)
+        case specs.CityscapesSpec():
+            from edge_pipeline.datasets.cityscapes import CityscapesSamples
+
+            return CityscapesSamples(spec.path, channels)
+        case specs.AerialScenesSpec():
+            from edge_pipeline.datasets.aerial import AerialScenes, AerialSettings
+
+            settings = AerialSettings(spec.count, spec.seed, spec.size, spec.altitudes, spec.cache)
+            return AerialScenes(settings, task)
+        case specs.FactorySpec():
+            from edge_pipeline.datasets.factory import FactorySamples, load_factory
+
+            return FactorySamples(load_factory(spec.factory, spec.options))

@@ -1,92 +1,113 @@
-"""Images on disk, one subfolder a class, read when they are needed."""
+"""Images on disk or in a store, one subfolder a class, read when they are needed."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as PilImage
+from edge_pipeline.core.errors import DatasetError, suggest
+from edge_pipeline.core.preprocessing import Picture
+from edge_pipeline.datasets import files
+from edge_pipeline.datasets.pictures import SUFFIXES, load_picture
 
-from edge_pipeline.core.errors import DatasetError
-from edge_pipeline.datasets.base import Image
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+PARTS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+"""Names of the subfolders that divide a dataset."""
 
 
 class ImageFolder:
-    """`path/<class>/<image>`; classes and files in alphabetical order, hidden folders left out."""
+    """`path/<class>/<image>`, or `path/train/<class>/<image>` with `val` (`valid`, `validation`) or `test` beside it.
 
-    def __init__(self, path: Path, image_shape: tuple[int, int, int], *, resize: bool) -> None:
-        if not path.is_dir():
-            raise DatasetError(
-                f"the dataset folder {path} does not exist. Correct `dataset.path` in models.yml "
-                "(relative paths start at the project's folder)."
-            )
-        self.classes = tuple(sorted(one.name for one in path.iterdir() if one.is_dir() and one.name[0] != "."))
-        self._files: list[Path] = []
-        self.labels: Sequence[int] = []
-        labels: list[int] = []
-        for label, name in enumerate(self.classes):
-            found = sorted(f for f in (path / name).rglob("*") if f.suffix.lower() in SUFFIXES)
-            self._files += found
-            labels += [label] * len(found)
-        if not self._files:
-            raise DatasetError(f"no images in {path}: expected one subfolder per class with image files in it")
-        self.labels = labels
-        self._shape, self._resize = image_shape, resize
+    Classes and files are in alphabetical order; hidden ones, and an undivided folder of test images, are left out.
 
-    def __len__(self) -> int:
-        return len(self._files)
+    Attributes:
+        classes: names of the subfolders, of `train` if the folder is divided.
+        labels: class index of each sample.
+        parts: which samples are in which subfolder, or `None`.
+    """
 
-    def image(self, index: int) -> Image:
-        """Image `index`, float32, shape (c, h, w), values 0 to 1.
+    def __init__(self, path: str | Path, channels: int) -> None:
+        """Find the files.
 
         Raises:
-            DatasetError: the file is unreadable, or has another size and `resize` is off.
+            DatasetError: no such folder, no images, or a part has classes of its own.
         """
-        path = self._files[index]
-        channels, height, width = self._shape
-        try:
-            with PilImage.open(path) as file:
-                picture = _eight_bit(file).convert("L" if channels == 1 else "RGB")
-        except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
-            raise DatasetError(f"cannot read the image {path}: {error}. Repair or remove the file.") from error
-        if picture.size != (width, height):
-            if not self._resize:
-                raise DatasetError(
-                    f"the image {path} is {picture.width}x{picture.height} pixels, the model takes "
-                    f"{width}x{height}. Set `resize: true` under the dataset in models.yml, or remove the file."
-                )
-            picture = picture.resize((width, height), PilImage.Resampling.BILINEAR)
-        pixels = np.asarray(picture, np.float32) / 255.0
-        return np.ascontiguousarray(pixels.reshape(height, width, channels).transpose(2, 0, 1))
+        self._root, self._channels = files.location(path), channels
+        if not files.is_folder(self._root):
+            raise DatasetError(
+                f"the dataset folder {self._root} does not exist. Correct `dataset.path` in models.yml "
+                "(relative paths start at the project's folder)."
+            )
+        divided = self._divisions()
+        self.classes = tuple(files.folders(files.join(self._root, divided["train"]) if divided else self._root))
+        self._names: list[str] = []
+        self._labels: list[int] = []
+        self.parts: Mapping[str, Sequence[int]] | None = None
+        if divided:
+            self.parts = {part: self._add(folder) for part, folder in divided.items()}
+        else:
+            self._add("")
+        if not self._names:
+            raise DatasetError(f"no images in {self._root}: expected one subfolder per class with image files in it")
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """Class index of each sample."""
+        return self._labels
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        """Where picture `index` lies, for messages."""
+        return files.join(self._root, self._names[index])
+
+    def picture(self, index: int) -> Picture:
+        """Picture `index`, uint8 (h, w, channels).
+
+        Raises:
+            DatasetError: the file cannot be read.
+        """
+        return load_picture(self.name(index), self._channels)
+
+    def truth(self, index: int) -> int:
+        """Class index of sample `index`."""
+        return self._labels[index]
 
     def content_hash(self) -> str:
-        """SHA-256 over the class name, size and bytes of every file, read in blocks.
+        """SHA-256 over the folder, name, size and bytes of every file.
 
         Raises:
             DatasetError: a file cannot be read.
         """
-        digest = hashlib.sha256()
-        for path, label in zip(self._files, self.labels, strict=True):
-            try:
-                digest.update(f"{self.classes[label]}/{path.name}\0{path.stat().st_size}\0".encode())
-                with path.open("rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
-            except OSError as error:
-                raise DatasetError(f"cannot read the image {path}: {error}. Repair or remove the file.") from error
-        return digest.hexdigest()
+        return files.content_hash([(name, files.join(self._root, name)) for name in self._names], [])
 
+    def _divisions(self) -> dict[str, str] | None:
+        """Return the subfolder of each part, if the folder is divided."""
+        present = files.folders(self._root)
+        found = {part: [name for name in names if name in present] for part, names in PARTS.items()}
+        chosen = {part: names[0] for part, names in found.items() if names}
+        inner = {part: files.folders(files.join(self._root, name)) for part, name in chosen.items()}
+        chosen = {part: name for part, name in chosen.items() if inner[part]}
+        if "train" not in chosen or len(chosen) == 1:
+            return None
+        if len(found["validation"]) > 1:
+            raise DatasetError(
+                f"{self._root} has the subfolders {' and '.join(found['validation'])}: which of them is the "
+                "validation part? Rename or remove one."
+            )
+        return chosen
 
-def _eight_bit(picture: PilImage.Image) -> PilImage.Image:
-    """Bring 16-bit grey values to 8 bits, which Pillow would clip at 255.
-
-    Raises:
-        ValueError: grey values of an unknown range.
-    """
-    if picture.mode.startswith("I;16"):
-        return PilImage.fromarray((np.asarray(picture, np.uint32) // 257).astype(np.uint8))
-    if picture.mode in ("I", "F"):
-        raise ValueError("its grey values have 32 bits, 8 or 16 are expected")
-    return picture
+    def _add(self, folder: str) -> range:
+        """Take in the class folders below `folder`; return the indices of their files."""
+        start, place = len(self._names), files.join(self._root, folder)
+        for name in files.folders(place):
+            if name not in self.classes:
+                raise DatasetError(
+                    f"{place} has the class folder '{name}', which the training part does not have: "
+                    f"{suggest(name, self.classes)} Rename or remove it."
+                )
+            label, prefix = self.classes.index(name), "/".join(part for part in (folder, name) if part)
+            found = [f"{prefix}/{file}" for file in files.tree(files.join(place, name), SUFFIXES)]
+            self._names += found
+            self._labels += [label] * len(found)
+        if folder and len(self._names) == start:
+            raise DatasetError(f"no images in {place}: expected one subfolder per class with image files in it")
+        return range(start, len(self._names))

@@ -10,18 +10,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_pipeline.core.child import ChildError, run_child
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.files import disk_errors
 from edge_pipeline.core.progress import track
 from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
+from edge_pipeline.devices.agent.tensors import Tensors, pack, unpack
 from edge_pipeline.devices.settings import ProfileSettings
 from edge_pipeline.devices.summary import summarise
 
-Float = NDArray[np.float32]
 REPEATS = 2
 LAYER_RUNS = 50
 _MEASURING = threading.Lock()
@@ -40,7 +37,7 @@ class Host:
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         }
 
-    def profile(self, artifact: Artifact, images: Float, settings: ProfileSettings, target: str) -> Profile:
+    def profile(self, artifact: Artifact, inputs: Tensors, settings: ProfileSettings, target: str) -> Profile:
         """Measure in two fresh processes, then list the layers in a third.
 
         Raises:
@@ -50,35 +47,35 @@ class Host:
         limit = settings.time_limit_s
         with _MEASURING:
             found = [
-                json.loads(self._act("profile", artifact, images, settings.threads, limit, target, **numbers))
+                json.loads(self._act("profile", artifact, inputs, settings.threads, limit, target, **numbers))
                 for _ in track(range(REPEATS), f"{target}: profile", REPEATS)
             ]
-            layers, problems = self._layers(artifact, images[:1], settings, target)
+            layers, problems = self._layers(artifact, tuple(one[:1] for one in inputs), settings, target)
         version = [one.pop("runtime_version") for one in found]
         repeats = [Repeat(**{**one, "samples_ms": tuple(one["samples_ms"])}) for one in found]
         return summarise(target, artifact, repeats, layers, settings, self.describe(), version[0], problems)
 
     def infer(
-        self, artifact: Artifact, batches: Iterable[Float], *, threads: int, time_limit_s: float, target: str
-    ) -> Iterator[Float]:
-        """Yield the outputs (n, ...) of each batch of images (n, c, h, w), in a fresh process a batch.
+        self, artifact: Artifact, batches: Iterable[Tensors], *, threads: int, time_limit_s: float, target: str
+    ) -> Iterator[Tensors]:
+        """Yield the outputs, each (n, ...), of each batch of inputs, each (n, ...), in a fresh process a batch.
 
-        Each image is run alone. Batches are asked for one at a time, so that no dataset is too large.
+        Each sample is run alone. Batches are asked for one at a time, so that no dataset is too large.
 
         Raises:
             DeviceError: the artifact cannot be loaded or run, or a batch takes longer than `time_limit_s`.
         """
-        for images in batches:
-            data = self._act("infer", artifact, images, threads, time_limit_s, target)
-            yield np.load(io.BytesIO(data), allow_pickle=False)
+        for inputs in batches:
+            data = self._act("infer", artifact, inputs, threads, time_limit_s, target)
+            yield unpack(io.BytesIO(data))
 
     def _layers(
-        self, artifact: Artifact, image: Float, settings: ProfileSettings, target: str
+        self, artifact: Artifact, inputs: Tensors, settings: ProfileSettings, target: str
     ) -> tuple[list[Layer], list[str]]:
         """Return the layers; if the runtime's profiler fails, none and the reason: the latencies stay valid."""
         try:
             found = self._act(
-                "layers", artifact, image, settings.threads, settings.time_limit_s, target, runs=LAYER_RUNS
+                "layers", artifact, inputs, settings.threads, settings.time_limit_s, target, runs=LAYER_RUNS
             )
         except DeviceError as error:
             return [], [f"no times of single layers: {error}"]
@@ -88,7 +85,7 @@ class Host:
         self,
         action: str,
         artifact: Artifact,
-        images: Float,
+        inputs: Tensors,
         threads: int,
         time_limit_s: float,
         target: str,
@@ -96,19 +93,19 @@ class Host:
     ) -> bytes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            result = folder / ("result.npy" if action == "infer" else "result.json")
+            result = folder / ("result.npz" if action == "infer" else "result.json")
             request = {
                 "action": action,
                 "runtime": artifact.details["runtime"],
                 "model": str(folder / artifact.details["model"]),
-                "inputs": str(folder / "inputs.npy"),
+                "inputs": str(folder / "inputs.npz"),
                 "threads": threads,
                 "result": str(result),
                 **numbers,
             }
             with disk_errors(folder / "request.json"):
                 artifact.unpack(folder)
-                np.save(folder / "inputs.npy", images)
+                pack(folder / "inputs.npz", inputs)
                 (folder / "request.json").write_text(json.dumps(request))
             try:
                 run_child("edge_pipeline.devices.agent", [str(folder / "request.json")], time_limit_s=time_limit_s)

@@ -9,10 +9,7 @@ from edge_pipeline.core.types import Artifact, Profile
 from edge_pipeline.devices.settings import ProfileSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Float = NDArray[np.float32]
+    from edge_pipeline.devices.agent.tensors import Tensors
 
 
 class DeviceSpec(BaseModel):
@@ -28,17 +25,17 @@ class Device(Protocol):
     def describe(self) -> dict[str, str]:
         """What it is: processor, operating system."""
 
-    def profile(self, artifact: Artifact, images: "Float", settings: ProfileSettings, target: str) -> Profile:
-        """Measure `artifact` on real `images` (n, c, h, w).
+    def profile(self, artifact: Artifact, inputs: "Tensors", settings: ProfileSettings, target: str) -> Profile:
+        """Measure `artifact` on real `inputs`, each (n, ...).
 
         Raises:
             DeviceError: the device cannot load or run it, or takes too long.
         """
 
     def infer(
-        self, artifact: Artifact, batches: "Iterable[Float]", *, threads: int, time_limit_s: float, target: str
-    ) -> "Iterator[Float]":
-        """Yield the outputs (n, ...) of each batch of images (n, c, h, w), every image run alone.
+        self, artifact: Artifact, batches: "Iterable[Tensors]", *, threads: int, time_limit_s: float, target: str
+    ) -> "Iterator[Tensors]":
+        """Yield the outputs, each (n, ...), of each batch of inputs, each (n, ...), every sample run alone.
 
         Raises:
             DeviceError: the device cannot load or run it, or a batch takes longer than `time_limit_s`.

@@ -7,6 +7,25 @@ import numpy as np
 from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
 from edge_pipeline.devices.settings import ProfileSettings
 
+MEASURED = frozenset(
+    {
+        "latency_p50_ms",
+        "latency_p90_ms",
+        "latency_p99_ms",
+        "latency_mean_ms",
+        "latency_min_ms",
+        "latency_spread_pct",
+        "inferences",
+        "first_inference_ms",
+        "load_ms",
+        "throughput_ips",
+        "peak_memory_mb",
+        "model_memory_mb",
+        "size_mb",
+    }
+)
+"""Names of the metrics of a profile, which no other metric may take."""
+
 BUSY_PCT = 25.0
 """Share of the machine that others may take before the figures come with a warning."""
 

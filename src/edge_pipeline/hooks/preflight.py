@@ -1,10 +1,14 @@
 """What a run needs from its surroundings, checked before it starts."""
 
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 
-from edge_pipeline.core.errors import CompileError, ConfigError
+from edge_pipeline.core.errors import CompileError, ConfigError, ModelError
+from edge_pipeline.core.plugins import load_callable
 from edge_pipeline.core.types import Target
-from edge_pipeline.datasets.spec import ImageFolderSpec
+from edge_pipeline.datasets.spec import CityscapesSpec, CocoSpec, DatasetSpec, ImageFolderSpec, YoloTextSpec
+from edge_pipeline.models.recipes import missing_extra
+from edge_pipeline.models.spec import CustomSpec
 from edge_pipeline.pipelines.config import Project
 from edge_pipeline.runtimes.base import packages
 
@@ -20,22 +24,69 @@ def check(project: Project, outputs: Collection[str], targets: Iterable[Target])
     Raises:
         ConfigError: names every missing folder, file and package.
     """
-    problems = [*_missing_files(project, outputs), *_missing_packages(targets)]
+    problems = [
+        *_missing_files(project, outputs),
+        *_missing_extras(project, outputs),
+        *_missing_objects(project, outputs),
+        *_missing_packages(targets),
+    ]
     if problems:
         raise ConfigError(problems)
 
 
 def _missing_files(project: Project, outputs: Collection[str]) -> Iterator[str]:
     for model, spec in project.models.items():
-        dataset, start = spec.dataset, project.parameters[model].finetune.checkpoint
-        reads_data = f"{model}.split" in outputs or f"{model}.weights" in outputs
-        if reads_data and isinstance(dataset, ImageFolderSpec) and not dataset.path.is_dir():
-            yield (
-                f"models.yml: {model}.dataset.path: the folder {dataset.path} does not exist "
-                "(relative paths start at the project's folder)"
-            )
-        if f"{model}.weights" in outputs and start and not start.is_file():
+        start = project.parameters[model].finetune.checkpoint
+        makes_weights = f"{model}.weights" in outputs
+        if makes_weights or f"{model}.split" in outputs:
+            for key, path in _places(spec.dataset):
+                if "://" not in path and not Path(path).exists():
+                    yield (
+                        f"models.yml: {model}.dataset.{key}: {path} does not exist "
+                        "(relative paths start at the project's folder)"
+                    )
+        if makes_weights and start and not start.is_file():
             yield f"parameters: {model}.finetune.checkpoint: the file {start} does not exist"
+        if makes_weights and isinstance(spec, CustomSpec) and spec.file and not spec.file.is_file():
+            yield f"models.yml: {model}.file: the file {spec.file} does not exist"
+
+
+def _places(dataset: DatasetSpec) -> Iterator[tuple[str, str]]:
+    """Yield the keys and values of a dataset that name a folder or file."""
+    if isinstance(dataset, ImageFolderSpec | YoloTextSpec | CityscapesSpec):
+        yield "path", dataset.path
+    elif isinstance(dataset, CocoSpec):
+        for name in ("train", "validation", "test"):
+            part = getattr(dataset, name)
+            if part:
+                yield f"{name}.images", part.images
+                yield f"{name}.annotations", part.annotations
+
+
+def _missing_objects(project: Project, outputs: Collection[str]) -> Iterator[str]:
+    """Import what the configuration names of the user's own code: a typing mistake must not show hours later."""
+    for model, spec in project.models.items():
+        if not any(name.startswith(f"{model}.") for name in outputs):
+            continue
+        named = {"metric": spec.metric, "dataset.factory": getattr(spec.dataset, "factory", None)}
+        if isinstance(spec, CustomSpec):
+            named |= {"factory": spec.factory, "loss": spec.loss}
+        for key, reference in named.items():
+            if reference:
+                try:
+                    load_callable(reference, key.rpartition(".")[2], ModelError)
+                except ModelError as error:
+                    yield f"models.yml: {model}.{key}: {error}"
+
+
+def _missing_extras(project: Project, outputs: Collection[str]) -> Iterator[str]:
+    for model, spec in project.models.items():
+        extra = missing_extra(spec)
+        if extra and any(name.startswith(f"{model}.") for name in outputs):
+            yield (
+                f"models.yml: {model}: the recipe needs packages that are not installed. Install them with "
+                f"`pip install 'edge-pipeline[{extra}]'`."
+            )
 
 
 def _missing_packages(targets: Iterable[Target]) -> Iterator[str]:

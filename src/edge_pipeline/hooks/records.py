@@ -71,7 +71,7 @@ def training_record(
         times.started,
         times.ended,
         model_params(model, project),
-        {**shared_tags, "kind": "training", "model": model, **_failure_tags([weights])},
+        {**shared_tags, "kind": "training", "model": model, **_generated(model, project), **_failure_tags([weights])},
     )
     if not isinstance(weights, Artifact):
         return record
@@ -108,7 +108,7 @@ def target_record(
     exported, compiled = results.get("exported"), results.get("compiled")
     profile, validation = results.get("profile"), results.get("validation")
     failures = _failure_tags(results.values())
-    tags = {**shared_tags, "kind": "target", "model": target.model, **failures}
+    tags = {**shared_tags, "kind": "target", "model": target.model, **_generated(target.model, project), **failures}
     metrics: dict[str, float] = {}
     files: dict[str, bytes] = {}
     if isinstance(exported, Artifact):
@@ -132,7 +132,10 @@ def target_record(
     if isinstance(validation, Validation):
         validation = replace(validation, metrics={key: value for key, value, _ in _finite(validation.metrics)})
         metrics |= validation.metrics
-        files |= {"validation.json": _json(asdict(validation)), "confusion.png": _confusion_png(validation)}
+        files |= {"validation.json": _json(asdict(validation)), "quality.png": _quality_png(validation)}
+    predictions = results.get("predictions")
+    if isinstance(predictions, Artifact):
+        files |= predictions.files
     return RunRecord(
         target.name,
         project.tracking.experiment,
@@ -186,6 +189,11 @@ def shared_tags(root: Path, group: str) -> dict[str, str]:
     return tags
 
 
+def _generated(model: str, project: Project) -> dict[str, str]:
+    """Return a tag that says so if the model's images are made up."""
+    return {"dataset_generated": "true"} if project.models[model].dataset.generated else {}
+
+
 def _git(root: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=False)
@@ -223,10 +231,11 @@ def _latency_png(profile: Profile) -> bytes:
     return _png(latency_figure([profile]))
 
 
-def _confusion_png(validation: Validation) -> bytes:
-    from edge_pipeline.pipelines.scorecard.figures import confusion_figure
+def _quality_png(validation: Validation) -> bytes:
+    from edge_pipeline.pipelines.scorecard.nodes import quality
+    from edge_pipeline.tasks.figures import quality_figure
 
-    return _png(confusion_figure([validation]))
+    return _png(quality_figure([quality(validation)], validation.classes, validation.task))
 
 
 def _png(figure: Any) -> bytes:

@@ -23,7 +23,7 @@ from edge_pipeline.hooks.summary import print_scorecard
 from edge_pipeline.hooks.tracking import Tracker
 from edge_pipeline.pipelines.config import Project
 
-KINDS = ("exported", "compiled", "profile", "validation")
+KINDS = ("exported", "compiled", "profile", "validation", "predictions")
 
 
 class Run:
@@ -92,7 +92,7 @@ class Run:
                 owner, _, kind = name.rpartition(".")
                 if kind == "weights":
                     self._log_training(owner)
-                elif owner in self._targets and all(f"{owner}.{k}" in self._results for k in ("profile", "validation")):
+                elif owner in self._targets and all(f"{owner}.{k}" in self._results for k in KINDS[2:]):
                     self._log_target(owner)
 
     def finish(self) -> None:
@@ -166,7 +166,7 @@ class Run:
             return
         times = self._tracker.times(target.name)
         self._tracker.complete(records.target_record(target, self._project, self._tags, results, times))
-        for kind in ("compiled", "profile", "validation"):
+        for kind in KINDS[1:]:
             self._results.pop(f"{owner}.{kind}", None)
 
     def _gather(self, target: Target) -> dict[str, Any]:
@@ -181,6 +181,9 @@ class Run:
                 one = made.get(kind)
                 if isinstance(one, Profile | Validation) and one.artifact != compiled.hash:
                     del made[kind]
+            drawn = made.get("predictions")
+            if isinstance(drawn, Artifact) and drawn.parents.get("compiled") != compiled.hash:
+                del made["predictions"]
         return made
 
     def _load(self, name: str) -> Any:

@@ -41,10 +41,10 @@ def discard_stale(catalog: Any, model: str, spec: ModelSpec) -> list[str]:
         for target in spec.expand(model):
             if target.precision is precision:
                 mine = note(visit(f"{target.slug}.compiled", known), "compiled", known)
-                for kind in ("profile", "validation"):
+                for kind in ("profile", "validation", "predictions"):
                     complete &= visit(f"{target.slug}.{kind}", mine) is not None
     if not complete:
-        for report in ("scorecard", "confusion", "latency"):
+        for report in ("scorecard", "quality", "latency"):
             Path(catalog.get(f"{model}.{report}")._describe()["filepath"]).unlink(missing_ok=True)
     return discarded
 

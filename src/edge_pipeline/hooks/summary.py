@@ -17,10 +17,18 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("sqnr_float_db", "SQNR dB", lambda v: f"{v:.1f}"),
 )
 
+_UNSHOWN = {
+    *("target", "device", "runtime", "precision", "pareto", "status", "warnings", "dataset"),
+    *("first_inference_ms", "load_ms", "sqnr_sim_db"),
+}
+
 
 def print_scorecard(console: Console, table: Any) -> None:
     """Print one line per target of the data frame `table`; numbers that nobody measured (`None`) are shown as -."""
-    shown = [column for column in _COLUMNS if table[column[0]].notna().any()]
+    known = {*(name for name, _, _ in _COLUMNS), *_UNSHOWN}
+    more = [(name, name, lambda v: f"{v:.4g}") for name in table.columns if name not in known]
+    columns = [*_COLUMNS[:2], *more, *_COLUMNS[2:]]
+    shown = [column for column in columns if table[column[0]].notna().any()]
     view = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     view.add_column("target", no_wrap=True)
     for _, title, _ in shown:
@@ -32,6 +40,8 @@ def print_scorecard(console: Console, table: Any) -> None:
         view.add_row(row["target"], *numbers, mark if row["status"] == "ok" else "failed")
     console.print()
     console.print(view)
+    if table["dataset"].astype(str).str.endswith("(generated)").any():
+        console.print("Accuracy on generated images: it says nothing about real ones.", style="yellow")
     for row in table.to_dict("records"):
         if row["warnings"]:
             console.print(f"[yellow]{row['target']}:[/] {row['warnings']}", highlight=False, soft_wrap=True)

@@ -1,18 +1,20 @@
-"""Classifier networks that AIMET, ONNX and LiteRT take as they are."""
+"""Classifiers: a small network for small pictures, EfficientNet-Lite0, and those of torchvision and timm by name."""
 
-import io
-import re
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from edge_pipeline.core.errors import ModelError
-from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.core.errors import ModelError, suggest
+from edge_pipeline.core.interface import Interface, Logits, Preprocessing
+from edge_pipeline.core.types import TensorSpec
+from edge_pipeline.models import classifier_libraries as libraries
+from edge_pipeline.models import efficientnet_lite
+from edge_pipeline.models.normalisation import IMAGENET_MEAN, IMAGENET_STD, Normalisation, of_channels
+from edge_pipeline.models.spec import ClassifierSpec
 
-_REFUSED = re.compile(r"GLOBAL |Unsupported (global|class)|allowed global")
-"""PyTorch's words for a pickle that wants to import or call something."""
+_OWN = ("small_cnn", "efficientnet_lite0")
 
 
 def _conv(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -41,57 +43,96 @@ class SmallCNN(nn.Module):
         return logits
 
 
-def build(spec: ModelSpec) -> nn.Module:
-    """Return the untrained network of `spec`."""
-    return SmallCNN(spec.image_shape[0], spec.classes)
-
-
-def dummy_input(spec: ModelSpec) -> torch.Tensor:
-    """One image of the input shape, batch 1, for tracing only."""
-    return torch.zeros(1, *spec.image_shape)
-
-
-def state_to_bytes(state: dict[str, Any]) -> bytes:
-    """Serialise tensors and plain values so that `weights_only` loading takes them."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def state_from_bytes(data: bytes, origin: str) -> dict[str, Any]:
-    """Read tensors and plain values; code in the file is refused, never run.
+def interface(spec: ClassifierSpec) -> Interface:
+    """Return what goes in and out: `image`, normalised as the network's weights want it, and `logits`.
 
     Raises:
-        ModelError: truncated, not a checkpoint, or a pickle that wants to import or call something.
+        ModelError: there is no such network.
     """
+    channels, height, width = spec.image_shape
+    mean, std = of_channels(_normalisation(spec), channels)
+    return Interface(
+        inputs=(TensorSpec("image", (1, channels, height, width), "float32"),),
+        outputs=(TensorSpec("logits", (1, spec.classes), "float32"),),
+        preprocessing=Preprocessing(size=(height, width), channels=channels, mean=mean, std=std),
+        postprocessing=Logits(),
+    )
+
+
+def build(spec: ClassifierSpec) -> nn.Module:
+    """Return the network of `spec`, untrained or, as it says, trained on ImageNet with a new head.
+
+    Raises:
+        ModelError: there is no such network, its weights cannot be had, or it does not take images of this shape.
+    """
+    net = _network(spec).eval()
+    shape = (1, *spec.image_shape)
     try:
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with torch.no_grad():
+            logits = net(torch.zeros(shape))
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        if _REFUSED.search(str(error)):
-            raise ModelError(
-                f"the checkpoint {origin} holds more than tensors (pickled Python objects) and was refused: loading "
-                "it could run code. Save `model.state_dict()` only and try again."
-            ) from error
-        raise ModelError(f"the checkpoint {origin} is truncated or not a PyTorch checkpoint ({reason})") from error
-    if not isinstance(state, dict):
-        raise ModelError(f"the checkpoint {origin} holds a {type(state).__name__}, not a state dict")
-    if not all(isinstance(key, str) for key in state):
-        raise ModelError(f"the checkpoint {origin} is no state dict: not all of its keys are names")
-    return state
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ModelError(
+            f"the network '{spec.network}' does not take images of the `image_shape` {list(spec.image_shape)} "
+            f"(channels, height, width): {reason}. Choose a larger or the network's usual size."
+        ) from error
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (1, spec.classes):
+        raise ModelError(f"the network '{spec.network}' is no classifier: it does not give (1, {spec.classes}) logits")
+    return net.train()
 
 
-def load_weights(net: nn.Module, path: Path) -> None:
-    """Load a user's checkpoint into `net`.
+def criterion(
+    net: nn.Module, spec: ClassifierSpec, label_smoothing: float = 0.0
+) -> Callable[[tuple[torch.Tensor, ...], Sequence[int]], torch.Tensor]:
+    """Return the mean cross entropy of a batch; truths are class indices.
 
-    Raises:
-        ModelError: missing, damaged, unsafe, or made for another network.
+    Args:
+        net: unused, the loss is that of every classifier.
+        spec: unused.
+        label_smoothing: share of the label that is spread over all classes, 0 to 1.
     """
-    if not path.is_file():
-        raise ModelError(f"the checkpoint {path} does not exist; correct `finetune.checkpoint`")
-    state = state_from_bytes(path.read_bytes(), str(path))
-    try:
-        net.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        lines = [line.strip()[:160] for line in str(error).splitlines()][:4]
-        raise ModelError(f"the checkpoint {path} belongs to another network: {' '.join(lines)}") from error
+
+    def loss(outputs: tuple[torch.Tensor, ...], truths: Sequence[int]) -> torch.Tensor:
+        (logits,) = outputs
+        labels = torch.tensor([int(truth) for truth in truths], device=logits.device)
+        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+    return loss
+
+
+def _network(spec: ClassifierSpec) -> nn.Module:
+    (channels, _, _), classes, pretrained = spec.image_shape, spec.classes, spec.pretrained
+    library, name = _split(spec.network)
+    if library == "torchvision":
+        return libraries.torchvision_net(name, spec.image_shape, classes, pretrained=pretrained)
+    if library == "timm":
+        return libraries.timm_net(name, channels, classes, pretrained=pretrained)
+    if name == "efficientnet_lite0":
+        return efficientnet_lite.efficientnet_lite0(channels, classes, pretrained=pretrained)
+    if pretrained:
+        raise ModelError("there are no trained weights of small_cnn; set `pretrained: false`")
+    return SmallCNN(channels, classes)
+
+
+def _normalisation(spec: ClassifierSpec) -> Normalisation:
+    library, name = _split(spec.network)
+    if name == "small_cnn":
+        return (0.0,), (1.0,)
+    if library == "torchvision" and spec.pretrained:
+        return libraries.torchvision_normalisation(name)
+    if library == "timm" and spec.pretrained:
+        return libraries.timm_normalisation(name)
+    if name == "efficientnet_lite0" and spec.pretrained:
+        return efficientnet_lite.PUBLISHED_NORMALISATION
+    return IMAGENET_MEAN, IMAGENET_STD
+
+
+def _split(network: str) -> tuple[str, str]:
+    """Return the library, empty for our own networks, and the name in it."""
+    if network in _OWN:
+        return "", network
+    library, _, name = network.partition(".")
+    if library not in ("torchvision", "timm") or not name:
+        valid = (*_OWN, "torchvision.<name>", "timm.<name>")
+        raise ModelError(f"there is no network '{network}': {suggest(network, valid)}")
+    return library, name

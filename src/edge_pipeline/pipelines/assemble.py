@@ -33,5 +33,5 @@ def model_pipeline(model: str, spec: ModelSpec, project: Project) -> Pipeline:
         nodes += compile_.nodes(target)
         nodes += profile.nodes(target, device)
         nodes += validate.nodes(spec, target, device)
-    nodes += scorecard.nodes(model, targets)
+    nodes += scorecard.nodes(model, spec, targets)
     return Pipeline(nodes, tags=[model, spec.task])

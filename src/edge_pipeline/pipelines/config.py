@@ -5,17 +5,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from edge_pipeline.core.errors import ConfigError, suggest
-from edge_pipeline.datasets.spec import ImageFolderSpec
 from edge_pipeline.devices.inventory import DeviceSpec
-from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.models.spec import CustomSpec, ModelSpec
 from edge_pipeline.pipelines.parameters import ModelParameters
 
-M = TypeVar("M", bound=BaseModel)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -106,14 +105,15 @@ def _devices_named(content: Any) -> list[str]:
     return [one for one in devices if isinstance(one, str)] if isinstance(devices, list) else ["host"]
 
 
-def _typed_all(kind: type[M], content: Mapping[str, Any], file: str, problems: list[str]) -> dict[str, M]:
+def _typed_all(kind: Any, content: Mapping[str, Any], file: str, problems: list[str]) -> dict[str, Any]:
     checked = {name: _typed(kind, one, f"{file}: {name}", problems) for name, one in content.items()}
     return {name: one for name, one in checked.items() if one is not None}
 
 
-def _typed(kind: type[M], content: Any, where: str, problems: list[str]) -> M | None:
+def _typed(kind: Any, content: Any, where: str, problems: list[str]) -> Any:
+    """Return `content` as `kind`, a pydantic class or a union of such; or `None`, and say what is wrong."""
     try:
-        return kind.model_validate(content)
+        return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         found = error.errors()
         deeper = {item["loc"][: len(item["loc"]) - 1] for item in found}
@@ -123,33 +123,42 @@ def _typed(kind: type[M], content: Any, where: str, problems: list[str]) -> M | 
         return None
 
 
-def _explain(kind: type[BaseModel], item: Any, where: str) -> str:
+def _explain(kind: Any, item: Any, where: str) -> str:
     """Return one problem as `file: path: what; hint`."""
-    path = [str(part) for part in item["loc"]]
+    *_, (_, path) = _walk(kind, item["loc"])
     place = ".".join([where, *path])
     if item["type"] == "extra_forbidden":
-        valid = _keys(kind, item["loc"][:-1])
-        return f"{'.'.join([where, *path[:-1]])}: unknown key '{path[-1]}'; {suggest(path[-1], valid)}"
+        *_, (parent, above) = _walk(kind, item["loc"][:-1])
+        name = str(item["loc"][-1])
+        return f"{'.'.join([where, *above])}: unknown key '{name}'; {suggest(name, _fields(parent))}"
     if item["type"] == "missing":
         return f"{'.'.join([where, *path[:-1]])}: the key '{path[-1]}' is missing"
+    if item["type"] == "union_tag_not_found":
+        return f"{place}: the key {item['ctx']['discriminator']} is missing"
     if item["type"] in ("enum", "literal_error", "union_tag_invalid"):
         context = item.get("ctx", {})
         listed = context.get("expected") or context.get("expected_tags") or ""
         valid = [name.strip().strip("'") for name in listed.replace(" or ", ",").split(",")]
         given = context.get("tag", item["input"])
+        if item["type"] == "union_tag_invalid":
+            place = f"{place}.{context['discriminator'].strip(chr(39))}"
         return f"{place}: '{given}' is not known; {suggest(str(given), valid)}"
     message = item["msg"].removeprefix("Value error, ")
     return f"{place}: {message[:1].lower()}{message[1:]} (given: {item['input']!r:.60})"
 
 
-def _keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """Return the valid keys at `path` below `kind`."""
-    current: Any = kind
-    for part in path:
-        fields = _fields(current)
-        variants = (c for c in _classes(current) if _tag(c) == part)
-        current = fields[part] if part in fields else next(variants, current)
-    return list(_fields(current))
+def _walk(kind: Any, location: tuple[Any, ...]) -> list[tuple[Any, list[str]]]:
+    """Return the type and the path at each step of a pydantic location, whose union tags no user wrote."""
+    current, path = kind, list[str]()
+    steps: list[tuple[Any, list[str]]] = [(current, path)]
+    for part in location:
+        variants = [one for one in _classes(current) if part in _tags(one)]
+        if len(_classes(current)) > 1 and variants:
+            current = variants[0]
+        else:
+            current, path = _fields(current).get(part, current), [*path, str(part)]
+        steps.append((current, path))
+    return steps
 
 
 def _fields(annotation: Any) -> dict[str, Any]:
@@ -159,21 +168,41 @@ def _fields(annotation: Any) -> dict[str, Any]:
 
 
 def _classes(annotation: Any) -> list[type[BaseModel]]:
+    """Return the pydantic classes that an annotation names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [cls for argument in get_args(annotation) for cls in _classes(argument)]
+    if get_origin(annotation) in (Annotated, Union, UnionType, tuple):
+        return [cls for argument in get_args(annotation) for cls in _classes(argument)]
+    return []
 
 
-def _tag(cls: type[BaseModel]) -> str | None:
-    info = cls.model_fields.get("type")
-    return str(get_args(info.annotation)[0]) if info else None
+def _tags(cls: type[BaseModel]) -> tuple[Any, ...]:
+    """Return the values by which a union tells this class from its others."""
+    for name in ("recipe", "type", "kind"):
+        if name in cls.model_fields:
+            return get_args(cls.model_fields[name].annotation)
+    return ()
 
 
 def _located(spec: ModelSpec, root: Path) -> ModelSpec:
-    if not isinstance(spec.dataset, ImageFolderSpec):
-        return spec
-    dataset = spec.dataset.model_copy(update={"path": root / spec.dataset.path})
-    return spec.model_copy(update={"dataset": dataset})
+    """Let relative paths of the dataset and of the network's file start at the project's folder."""
+    changes: dict[str, Any] = {"dataset": _rooted(spec.dataset, root)}
+    if isinstance(spec, CustomSpec) and spec.file:
+        changes["file"] = root / spec.file
+    return spec.model_copy(update=changes)
+
+
+def _rooted(value: BaseModel, root: Path) -> BaseModel:
+    changes: dict[str, Any] = {}
+    for name in type(value).model_fields:
+        one = getattr(value, name)
+        if isinstance(one, BaseModel):
+            changes[name] = _rooted(one, root)
+        elif isinstance(one, Path):
+            changes[name] = root / one
+        elif isinstance(one, str) and name in ("path", "images", "annotations") and "://" not in one:
+            changes[name] = str(root / one)
+    return value.model_copy(update=changes)
 
 
 def _started(parameters: ModelParameters, root: Path) -> ModelParameters:

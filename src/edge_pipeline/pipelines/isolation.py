@@ -14,10 +14,10 @@ R = TypeVar("R")
 _CAPTURE = threading.RLock()
 
 
-def isolated(stage: str) -> Callable[[Callable[P, R]], Callable[P, R | Failure]]:
+def isolated(stage: str, outputs: int = 1) -> Callable[[Callable[P, R]], Callable[P, R | Any]]:
     """Turn an error of a stage into a `Failure`, and pass on a `Failure` of the stage before.
 
-    A `StorageError` ends the run: no stage could keep its result.
+    A stage of several `outputs` fails in all of them. A `StorageError` ends the run: no stage could keep its result.
 
     The failures are collected in the scorecard, and the run that holds one ends with an error. The stage function
     takes a keyword `subject`, the name of what it works on.
@@ -25,19 +25,22 @@ def isolated(stage: str) -> Callable[[Callable[P, R]], Callable[P, R | Failure]]
 
     def decorate(function: Callable[P, R]) -> Callable[P, R | Failure]:
         @functools.wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R | Failure:
+        def run(*args: P.args, **kwargs: P.kwargs) -> R | Any:
+            def failed(failure: Failure) -> Failure | tuple[Failure, ...]:
+                return failure if outputs == 1 else (failure,) * outputs
+
             for value in (*args, *kwargs.values()):
                 if isinstance(value, Failure):
-                    return value
+                    return failed(value)
             subject = str(kwargs["subject"])
             try:
                 return function(*args, **kwargs)
             except StorageError:
                 raise
             except EdgePipelineError as error:
-                return Failure(stage, subject, str(error))
+                return failed(Failure(stage, subject, str(error)))
             except Exception as error:
-                return Failure(stage, subject, f"{type(error).__name__}: {error}", traceback.format_exc())
+                return failed(Failure(stage, subject, f"{type(error).__name__}: {error}", traceback.format_exc()))
 
         return run
 

@@ -4,6 +4,7 @@ import io
 import logging
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,18 @@ import torch
 from torch import nn
 
 from edge_pipeline.core.errors import ExportError
+from edge_pipeline.quantization.onnx_idle import drop_idle_activations
 
 
-def to_onnx(module: nn.Module, dummy: torch.Tensor, *, opset: int, quantized: bool) -> bytes:
+def to_onnx(
+    module: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    *,
+    opset: int,
+    quantized: bool,
+) -> bytes:
     """Return a checked, shape-inferred ONNX file; QDQ with quantized constants if `quantized`.
 
     Raises:
@@ -21,7 +31,12 @@ def to_onnx(module: nn.Module, dummy: torch.Tensor, *, opset: int, quantized: bo
     """
     import onnx
 
-    names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"], "opset_version": opset}
+    options: dict[str, Any] = {
+        "input_names": list(input_names),
+        "output_names": list(output_names),
+        "opset_version": opset,
+        "dynamo": False,
+    }
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
@@ -29,17 +44,20 @@ def to_onnx(module: nn.Module, dummy: torch.Tensor, *, opset: int, quantized: bo
             if quantized:
                 import aimet_torch.onnx as aimet_onnx
 
-                aimet_onnx.export(module, (dummy,), str(path), dynamo=False, prequantize_constants=True, **names)
+                aimet_onnx.export(module, inputs, str(path), prequantize_constants=True, **options)
             else:
-                torch.onnx.export(module, (dummy,), str(path), dynamo=False, **names)
-            model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), strict_mode=True)
+                torch.onnx.export(module, inputs, str(path), **options)
+            model = onnx.load(str(path))
+            if quantized:
+                drop_idle_activations(model)
+            model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
             onnx.checker.check_model(model, full_check=True)
         except Exception as error:
             raise ExportError(f"ONNX export failed: {str(error)[:400]}") from error
     return bytes(model.SerializeToString())
 
 
-def to_program(module: nn.Module, dummy: torch.Tensor, *, quantized: bool) -> bytes:
+def to_program(module: nn.Module, inputs: tuple[torch.Tensor, ...], *, quantized: bool) -> bytes:
     """Return a `.pt2` exported program; AIMET's encodings are in it as signed quantize operators.
 
     LiteRT takes signed activations only. The helper that shifts them is private to AIMET, which is pinned for it.
@@ -58,12 +76,25 @@ def to_program(module: nn.Module, dummy: torch.Tensor, *, quantized: bool) -> by
                 from aimet_torch.experimental.export import export
 
                 with aimet_onnx._temporarily_convert_activation_to(module, signed=True):
-                    program = export(module, (dummy,))
+                    program = export(module, inputs)
+                _make_biases_uneven(program)
             else:
-                program = torch.export.export(module, (dummy,))
+                program = torch.export.export(module, inputs)
             torch.export.save(program, buffer)
     except Exception as error:
         raise ExportError(f"capturing the network for LiteRT failed: {str(error)[:400]}") from error
     finally:
         logging.disable(previous)
     return buffer.getvalue()
+
+
+def _make_biases_uneven(program: torch.export.ExportedProgram) -> None:
+    """Move one number of each bias of equal numbers to the next float.
+
+    LiteRT's converter gives such a bias the scale of the first channel in all channels.
+    """
+    for name, values in program.state_dict.items():
+        if name.endswith("bias") and values.numel() > 1 and bool((values == values[0]).all()):
+            uneven = values.detach().clone()
+            uneven[0] = torch.nextafter(uneven[0], torch.full_like(uneven[0], torch.inf))
+            program.state_dict[name] = nn.Parameter(uneven, requires_grad=False)

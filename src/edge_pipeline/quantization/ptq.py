@@ -4,13 +4,15 @@ import contextlib
 import copy
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from edge_pipeline.core.errors import QuantizationError
+from edge_pipeline.quantization.rewrite import without_identities, without_transposed_convolutions
+from edge_pipeline.quantization.structure import settle
 
 
 @contextlib.contextmanager
@@ -25,12 +27,12 @@ def _quiet() -> Iterator[None]:
         logging.disable(previous)
 
 
-def prepare(net: nn.Module, dummy: torch.Tensor, *, equalize: bool) -> nn.Module:
+def prepare(net: nn.Module, inputs: tuple[torch.Tensor, ...], *, equalize: bool) -> fx.GraphModule:
     """Return a traced copy with batch norms folded, and channel ranges equalized if asked.
 
     Cross-layer equalization: Nagel et al., Data-Free Quantization Through Weight Equalization and Bias
     Correction, 2019. The structure depends on the network alone, so weights saved from one prepared copy load
-    into another.
+    into another. Modules of a class with the attribute `stays_float` are kept whole, and are not quantized later.
 
     Raises:
         QuantizationError: the network cannot be traced.
@@ -40,75 +42,68 @@ def prepare(net: nn.Module, dummy: torch.Tensor, *, equalize: bool) -> nn.Module
         from aimet_torch.cross_layer_equalization import equalize_model
         from aimet_torch.model_preparer import prepare_model
 
+        copied = copy.deepcopy(net).eval()
+        without_transposed_convolutions(copied)
         try:
-            traced = prepare_model(copy.deepcopy(net).eval()).eval()
+            traced = prepare_model(copied, module_classes_to_exclude=_leave_float(copied)).eval()
         except Exception as error:
             raise QuantizationError(
                 f"the network cannot be traced for quantization: {str(error)[:300]}. Use modules instead of "
                 "data-dependent Python control flow in its forward()."
             ) from error
         if equalize:
-            equalize_model(traced, dummy_input=dummy)
+            equalize_model(traced, dummy_input=inputs)
         else:
-            fold_all_batch_norms(traced, None, dummy_input=dummy)
-    return _without_identities(traced)
+            fold_all_batch_norms(traced, None, dummy_input=inputs)
+    return without_identities(traced)
 
 
-def simulate(prepared: nn.Module, dummy: torch.Tensor, *, scheme: str, config: str) -> Any:
-    """Return an uncalibrated `QuantizationSimModel` with 8-bit weights and activations."""
+def simulate(prepared: fx.GraphModule, inputs: tuple[torch.Tensor, ...], *, scheme: str, config: str) -> Any:
+    """Return an uncalibrated `QuantizationSimModel` with 8-bit weights and activations, its structure settled.
+
+    The same network gives the same structure, so that the state of a calibrated simulation loads into it.
+    """
     with _quiet():
         from aimet_torch.common.defs import QuantScheme
         from aimet_torch.v2.quantsim import QuantizationSimModel
 
+        _leave_float(prepared)
         schemes = {"min_max": QuantScheme.min_max, "tf_enhanced": QuantScheme.post_training_tf_enhanced}
-        return QuantizationSimModel(
+        sim = QuantizationSimModel(
             prepared,
-            dummy,
+            inputs,
             quant_scheme=schemes[scheme],
             default_output_bw=8,
             default_param_bw=8,
             config_file=config,
         )
+        settle(sim.model)
+    return sim
 
 
-def calibrate(sim: Any, images: Iterator[torch.Tensor]) -> None:
-    """Compute all encodings from batches (n, c, h, w).
+def calibrate(sim: Any, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
+    """Compute all encodings from batches of the network's inputs.
 
     Raises:
-        QuantizationError: an image or an output is NaN or infinite, or there is no image.
+        QuantizationError: an input or an output is NaN or infinite, or there is no sample.
     """
     seen = 0
 
     def forward(model: nn.Module) -> None:
         nonlocal seen
         with torch.no_grad():
-            for batch in images:
-                if not torch.isfinite(batch).all():
-                    raise QuantizationError("a calibration image holds NaN or infinite values")
-                if not torch.isfinite(model(batch)).all():
-                    raise QuantizationError("the network's output is NaN or infinite on a calibration image")
-                seen += len(batch)
+            for inputs in batches:
+                if not _finite(inputs):
+                    raise QuantizationError("a calibration sample holds NaN or infinite values")
+                outputs = model(*inputs)
+                if not _finite(outputs if isinstance(outputs, tuple | list) else (outputs,)):
+                    raise QuantizationError("the network's output is NaN or infinite on a calibration sample")
+                seen += len(inputs[0])
 
     with _quiet():
         sim.compute_encodings(forward)
     if not seen:
-        raise QuantizationError("the calibration set has no images; raise `quantize.calibration_images`")
-
-
-def share_through_pooling(sim: Any) -> None:
-    """Give each max pooling of a calibrated simulation the output quantizer of what it pools.
-
-    Its outputs are some of its inputs, so no number changes. But AIMET takes the scale of a bias from the quantizer
-    right before its layer; without one it estimates a scale that ONNX Runtime cannot fuse and the NPU misreads.
-    """
-    modules: dict[str, Any] = dict(sim.model.named_modules())
-    for node in sim.model.graph.nodes:
-        pooling = modules.get(node.target) if node.op == "call_module" else None
-        if isinstance(pooling, nn.MaxPool2d):
-            quantizers: Any = pooling.output_quantizers
-            source = modules.get(node.args[0].target)
-            if quantizers[0] is None and source is not None:
-                quantizers[0] = source.output_quantizers[0]
+        raise QuantizationError("the calibration set has no samples; raise `quantize.calibration_images`")
 
 
 def encodings(sim: Any) -> dict[str, Any]:
@@ -127,14 +122,15 @@ def encodings(sim: Any) -> dict[str, Any]:
     return found
 
 
-def _without_identities(traced: Any) -> nn.Module:
-    """Erase the `nn.Identity` that folding leaves behind: it breaks AIMET's Conv + ReLU groups."""
-    for node in list(traced.graph.nodes):
-        if node.op == "call_module" and isinstance(traced.get_submodule(node.target), nn.Identity):
-            node.replace_all_uses_with(node.args[0])
-            traced.graph.erase_node(node)
-    traced.graph.lint()
-    traced.recompile()
-    traced.delete_all_unused_submodules()
-    module: nn.Module = traced
-    return module
+def _leave_float(net: nn.Module) -> list[type[nn.Module]]:
+    """Tell AIMET which classes of modules stay whole and float, and return them."""
+    from aimet_torch.nn import QuantizationMixin
+
+    kinds = list({type(module) for module in net.modules() if getattr(module, "stays_float", False)})
+    for kind in kinds:
+        QuantizationMixin.ignore(kind)
+    return kinds
+
+
+def _finite(tensors: Iterable[torch.Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)

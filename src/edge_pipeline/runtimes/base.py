@@ -58,5 +58,11 @@ def compiled(
         exported.inputs,
         exported.outputs,
         {**exported.tools, **tools},
-        {"model": model, "runtime": target.runtime.value, "precision": target.precision.value, **details},
+        {
+            "model": model,
+            "runtime": target.runtime.value,
+            "precision": target.precision.value,
+            "interface": exported.details["interface"],
+            **details,
+        },
     )

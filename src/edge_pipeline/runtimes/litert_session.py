@@ -12,7 +12,11 @@ from edge_pipeline.runtimes.session import Tensor, dequantize, quantize
 
 
 class LiteRTSession:
-    """A model loaded by the LiteRT interpreter. int8 inputs and outputs are converted from and to float."""
+    """A model loaded by the LiteRT interpreter. int8 inputs and outputs are converted from and to float.
+
+    Inputs and outputs are in the order of the network's, which the names in the model's signature tell; the
+    interpreter's own order is another.
+    """
 
     version = f"ai-edge-litert {version('ai-edge-litert')}"
 
@@ -21,8 +25,7 @@ class LiteRTSession:
         source: dict[str, Any] = {"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}
         self._interpreter = Interpreter(**source, num_threads=threads)
         self._interpreter.allocate_tensors()
-        self._inputs = self._interpreter.get_input_details()
-        self._outputs = self._interpreter.get_output_details()
+        self._inputs, self._outputs = _ordered(self._interpreter)
 
     def encode(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Quantize inputs that the model takes as integers."""
@@ -50,7 +53,19 @@ class LiteRTSession:
         """Per-operator times of LiteRT's profiler, in the order the operators run."""
         from edge_pipeline.runtimes.litert_profiler import operator_times
 
+        native = {detail["index"]: value for detail, value in zip(self._inputs, self.encode(inputs), strict=True)}
+        graph_order = [native[detail["index"]] for detail in self._interpreter.get_input_details()]
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.tflite"
             path.write_bytes(self._model.read_bytes() if isinstance(self._model, Path) else self._model)
-            return operator_times(path, self.encode(inputs), threads=self._threads, runs=runs)
+            return operator_times(path, graph_order, threads=self._threads, runs=runs)
+
+
+def _ordered(interpreter: Any) -> tuple[list[Any], list[Any]]:
+    """Return what the interpreter tells of inputs and outputs, by the numbers in the names of the only signature."""
+    runner = interpreter.get_signature_runner()
+    inputs, outputs = (
+        [details[name] for name in sorted(details, key=lambda name: int(name.rpartition("_")[2]))]
+        for details in (runner.get_input_details(), runner.get_output_details())
+    )
+    return inputs, outputs

@@ -1,1 +1,1 @@
-"""Edge Pipeline: tasks."""
+"""What a prediction, a label and a metric are: one task, one module."""

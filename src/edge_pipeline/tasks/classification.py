@@ -1,42 +1,77 @@
 """Image classification: one label per image."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-HEADLINE = "accuracy"
+from edge_pipeline.core.errors import DatasetError, ModelError
+from edge_pipeline.tasks.base import Prediction, Truth
+
+CALIBRATION_BINS = 15
 
 
-def confusion_matrix(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int
-) -> tuple[tuple[int, ...], ...]:
-    """Count (true class, predicted class) pairs. Rows are true classes.
+class Classification:
+    """Accuracy, top 5, recall of every class, calibration and the confusion matrix.
 
-    Args:
-        logits: shape (n, classes).
-        labels: shape (n,).
-        classes: number of classes.
+    Calibration is the expected calibration error: the gap between the probability of the predicted class and how often
+    it is right, over 15 equal bins of that probability (Guo et al., On Calibration of Modern Neural Networks, 2017).
     """
-    matrix = np.zeros((classes, classes), np.int64)
-    np.add.at(matrix, (labels, logits.argmax(1)), 1)
-    return tuple(tuple(int(count) for count in row) for row in matrix)
 
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = tuple(classes)
+        self._confusion = np.zeros((len(classes), len(classes)), np.int64)
+        self._in_top5 = 0
+        self._calibration = np.zeros((CALIBRATION_BINS, 2))
 
-def metrics(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str]) -> dict[str, float]:
-    """Return `accuracy` (the headline, equal to `top1`), `top1`, `top5` and the recall of every class, 0 to 1.
+    def add(self, prediction: Prediction, truth: Truth) -> None:
+        """Count one picture: `prediction` holds probabilities (classes,), `truth` is an index.
 
-    Args:
-        logits: shape (n, classes).
-        labels: shape (n,).
-        classes: their names.
-    """
-    order = np.argsort(-logits, axis=1, kind="stable")
-    top1 = float((order[:, 0] == labels).mean())
-    top5 = float((order[:, :5] == labels[:, None]).any(1).mean())
-    recall = {
-        f"recall_{name}": float((order[labels == index, 0] == index).mean())
-        for index, name in enumerate(classes)
-        if (labels == index).any()
-    }
-    return {"accuracy": top1, "top1": top1, "top5": top5, **recall}
+        Raises:
+            ModelError: the number of probabilities is not the number of classes.
+            DatasetError: the index names no class.
+        """
+        probabilities, label, classes = np.asarray(prediction), int(truth), len(self._classes)
+        if probabilities.shape != (classes,):
+            raise ModelError(
+                f"the model gives probabilities of shape {probabilities.shape}, the dataset has {classes} classes. "
+                "Set `classes` of the model to the dataset's, or check the order of its outputs."
+            )
+        if not 0 <= label < classes:
+            raise DatasetError(f"a sample has the label {label}, but there are {classes} classes, 0 to {classes - 1}")
+        # Of equal probabilities the lower index wins, in every metric.
+        named = int(probabilities.argmax())
+        before = (probabilities > probabilities[label]).sum() + (probabilities[:label] == probabilities[label]).sum()
+        confidence = float(probabilities[named])
+        place = int(np.clip(np.ceil(confidence * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1))
+        self._confusion[label, named] += 1
+        self._in_top5 += int(before < 5)
+        self._calibration[place] += (named == label, confidence)
+
+    def metrics(self) -> dict[str, float]:
+        """Return `accuracy` (equal to `top1`), `top1`, `top5`, `ece`, and `recall_<class>` of classes with samples.
+
+        Raises:
+            DatasetError: there were no samples.
+        """
+        samples = int(self._confusion.sum())
+        if not samples:
+            raise DatasetError("there are no samples, so there is nothing to measure")
+        top1 = float(self._confusion.trace() / samples)
+        right, confidence = self._calibration.T
+        recall = {
+            f"recall_{name}": float(row[index] / row.sum())
+            for index, (name, row) in enumerate(zip(self._classes, self._confusion, strict=True))
+            if row.any()
+        }
+        return {
+            "accuracy": top1,
+            "top1": top1,
+            "top5": self._in_top5 / samples,
+            "ece": float(np.abs(right - confidence).sum() / samples),
+            **recall,
+        }
+
+    def details(self) -> dict[str, Any]:
+        """Return `samples` and `confusion`: rows are true classes, columns predicted ones."""
+        return {"samples": int(self._confusion.sum()), "confusion": self._confusion.tolist()}

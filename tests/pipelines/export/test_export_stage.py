@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from edge_pipeline.core.types import Artifact, Failure, Precision, RuntimeName, Split
-from edge_pipeline.models import classifier
-from edge_pipeline.models.spec import ModelSpec, Targets
-from edge_pipeline.pipelines.export.nodes import export, references
+from edge_pipeline.models.checkpoints import state_to_bytes
+from edge_pipeline.models.spec import ClassifierSpec, ModelSpec, Targets
+from edge_pipeline.pipelines.export.nodes import export
 from edge_pipeline.pipelines.export.parameters import ExportParameters
+from edge_pipeline.pipelines.references import references
 
 both = pytest.mark.parametrize("precision", list(Precision))
 
@@ -21,8 +22,9 @@ def test_the_images_compared_on_are_validation_images(
     chosen = exported[precision].details["images"]
     assert len(chosen) == 64
     assert set(chosen) <= set(small_split.validation)
-    kept = references(exported[precision])["images"]
-    assert all(np.array_equal(kept[row], digits.image(index)) for row, index in enumerate(chosen))
+    (kept,) = references(exported[precision]).inputs
+    pictures = np.stack([digits.picture(index) for index in chosen])
+    assert np.allclose(kept, pictures.transpose(0, 3, 1, 2) / 255)
 
 
 @both
@@ -30,11 +32,23 @@ def test_the_kept_outputs_are_those_of_the_float_network_and_of_what_was_exporte
     exported: dict[Precision, Artifact], net: Any, sim: Any, precision: Precision
 ) -> None:
     kept = references(exported[precision])
-    batch = torch.from_numpy(kept["images"])
+    batch = torch.from_numpy(kept.inputs[0])
     source = net if precision is Precision.FLOAT else sim.model
     with torch.no_grad():
-        assert np.allclose(kept["float"], net(batch).numpy(), atol=1e-5)
-        assert np.allclose(kept["source"], source(batch).numpy(), atol=1e-5)
+        assert np.allclose(kept.float[0], net(batch).numpy(), atol=1e-5)
+        assert np.allclose(kept.source[0], source(batch).numpy(), atol=1e-5)
+
+
+def test_the_float_outputs_of_four_test_images_are_kept_to_be_drawn(
+    exported: dict[Precision, Artifact], net: Any, small_split: Split, digits: Any
+) -> None:
+    shown = exported[Precision.W8A8].details["shown"]
+    assert len(shown) == 4
+    assert set(shown) <= set(small_split.test)
+    pictures = np.stack([digits.picture(index) for index in shown]).transpose(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        expected = net(torch.from_numpy(pictures.astype(np.float32))).numpy()
+    assert np.allclose(references(exported[Precision.W8A8]).shown[0], expected, atol=1e-5)
 
 
 @both
@@ -56,7 +70,7 @@ def test_the_quantized_model_comes_from_the_simulation_and_the_float_one_from_th
 def test_a_program_for_litert_is_written_only_if_a_target_needs_it(
     weights: Artifact, small_split: Split, exported: dict[Precision, Artifact]
 ) -> None:
-    spec = ModelSpec(recipe="small_cnn", targets=Targets(runtimes=(RuntimeName.ONNX,)))
+    spec = ClassifierSpec(recipe="classifier", targets=Targets(runtimes=(RuntimeName.ONNX,)))
     arguments = {"spec": spec, "precision": Precision.FLOAT, "subject": "digits"}
     found = export(small_split, weights, weights, ExportParameters(check_images=4), **arguments)
     assert isinstance(found, Artifact)
@@ -67,7 +81,7 @@ def test_a_program_for_litert_is_written_only_if_a_target_needs_it(
 def test_a_simulation_that_does_not_fit_its_weights_is_a_failure(
     weights: Artifact, simulation: Artifact, small_split: Split, spec: ModelSpec
 ) -> None:
-    other = classifier.state_to_bytes({"head.weight": torch.zeros(3)})
+    other = state_to_bytes({"head.weight": torch.zeros(3)})
     broken = replace(simulation, files={**simulation.files, "simulation.pt": other})
     arguments = {"spec": spec, "precision": Precision.W8A8, "subject": "digits/w8a8"}
     found = export(small_split, weights, broken, ExportParameters(check_images=4), **arguments)
@@ -80,7 +94,7 @@ def test_a_network_whose_outputs_are_not_numbers_is_a_failure(
 ) -> None:
     state = net.state_dict()
     state["head.weight"] = torch.full_like(state["head.weight"], float("nan"))
-    broken = replace(weights, files={"weights.pt": classifier.state_to_bytes(state)})
+    broken = replace(weights, files={"weights.pt": state_to_bytes(state)})
     arguments = {"spec": spec, "precision": Precision.FLOAT, "subject": "digits/float"}
     found = export(small_split, broken, broken, ExportParameters(check_images=4), **arguments)
     assert isinstance(found, Failure)

@@ -8,11 +8,12 @@ import torch
 
 from edge_pipeline.core.types import Artifact, Split
 from edge_pipeline.datasets.digits import Digits
-from edge_pipeline.models import classifier
+from edge_pipeline.models import classifier, recipes
 from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.pipelines.finetune.fingerprint import fingerprint
 from edge_pipeline.pipelines.finetune.nodes import finetune
 from edge_pipeline.pipelines.finetune.parameters import FinetuneParameters
-from edge_pipeline.pipelines.finetune.training import fingerprint
+from edge_pipeline.pipelines.loading import batches
 
 Train = Callable[..., Any]
 
@@ -61,12 +62,11 @@ def test_the_best_epoch_by_validation_is_kept(weights: Artifact) -> None:
 
 
 def test_the_kept_weights_have_the_validation_accuracy_of_the_best_epoch(
-    weights: Artifact, net: Any, digits: Any, small_split: Split
+    weights: Artifact, net: Any, digits: Any, small_split: Split, spec: ModelSpec
 ) -> None:
-    from edge_pipeline.datasets.base import stack
-
+    (batch,) = batches(digits, recipes.interface(spec), small_split.validation, 100)
     with torch.no_grad():
-        found = net(torch.from_numpy(stack(digits, small_split.validation))).argmax(1).tolist()
+        found = net(torch.from_numpy(batch.inputs[0])).argmax(1).tolist()
     right = sum(label == digits.labels[index] for label, index in zip(found, small_split.validation, strict=True))
     assert right / 100 == pytest.approx(weights.details["metrics"]["best_validation_accuracy"])
 
@@ -113,26 +113,24 @@ def test_the_fingerprint_does_not_depend_on_whether_to_resume_nor_on_targets(
 
 
 def test_the_best_of_epochs_of_equal_accuracy_is_the_one_of_least_loss(train: Train, tiny_split: Split) -> None:
-    found = train(split=replace(tiny_split, validation=tiny_split.validation[:4]), epochs=8, patience=8)
+    found = train(split=replace(tiny_split, validation=tiny_split.validation[:4]), epochs=8, patience=8, ema=0)
     scores = [(entry["validation_accuracy"], -entry["validation_loss"]) for entry in found.history]
     best = max(scores)
     assert sum(accuracy == best[0] for accuracy, _ in scores) > 1
     assert scores.index(best) + 1 == found.best_epoch
 
 
-def test_every_epoch_sees_the_images_in_an_order_of_its_own(train: Train, digits: Digits, recorder: Any) -> None:
+def test_every_epoch_sees_the_images_in_an_order_of_its_own(train: Train, recorder: Any) -> None:
     asked: list[int] = []
     epochs: list[list[int]] = []
 
-    class Watched:
-        classes, labels = digits.classes, digits.labels
-
-        def image(self, index: int) -> Any:
+    class Watched(Digits):
+        def picture(self, index: int) -> Any:
             asked.append(index)
-            return digits.image(index)
+            return super().picture(index)
 
     recorder.at = lambda epoch: epochs.append(asked[-84:-20])  # 64 to train on, then 20 to validate
-    train(samples=Watched(), epochs=2)
+    train(samples=Watched(1), epochs=2)
     assert sorted(epochs[0]) == sorted(epochs[1])
     assert epochs[0] != epochs[1]
 

@@ -22,7 +22,7 @@ import torch
 from edge_pipeline.core import progress
 from edge_pipeline.core.types import Split
 from edge_pipeline.datasets.digits import Digits
-from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.models.spec import ClassifierSpec, ModelSpec
 from edge_pipeline.pipelines.finetune.parameters import FinetuneParameters
 from edge_pipeline.pipelines.finetune.training import train
 
@@ -37,7 +37,7 @@ progress.listeners.append(Killer())
 content = json.loads(Path("split.json").read_text())
 split = Split(**{{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}})
 parameters = FinetuneParameters(epochs=5, batch_size=16)
-train(ModelSpec(recipe="small_cnn"), Digits((1, 8, 8)), split, parameters, Path("killed"), "digits")
+train(ClassifierSpec(recipe="classifier"), Digits(1), split, parameters, Path("killed"), "digits")
 """
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 from edge_pipeline.core.types import Artifact, Failure, Split
-from edge_pipeline.models import classifier
+from edge_pipeline.models.checkpoints import state_to_bytes
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.quantize.nodes import quantize
 from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
@@ -54,7 +54,7 @@ def test_a_training_part_without_images_is_a_failure(small_split: Split, weights
 
 
 def test_damaged_weights_are_a_failure(small_split: Split, weights: Artifact, spec: ModelSpec) -> None:
-    whole = classifier.state_to_bytes({})
+    whole = state_to_bytes({})
     found = stage(small_split, replace(weights, files={"weights.pt": whole[:50]}), spec)
     assert isinstance(found, Failure)
     assert (found.stage, found.traceback) == ("quantize", "")

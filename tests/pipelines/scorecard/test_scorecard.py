@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from edge_pipeline.core.types import Artifact, Failure, Precision, Profile, RuntimeName, Target, Validation
+from edge_pipeline.models.spec import ClassifierSpec
 from edge_pipeline.pipelines.scorecard.nodes import add_comparisons, row, scorecard
 
 FLOAT = Target("digits", "host", RuntimeName.ONNX, Precision.FLOAT)
 W8A8 = Target("digits", "host", RuntimeName.ONNX, Precision.W8A8)
+SPEC = ClassifierSpec(recipe="classifier")
 WEIGHTS = Artifact("weights", {"weights.pt": b"1"})
 
 MakeProfile = Callable[..., Profile]
@@ -27,7 +29,7 @@ def measured(make_profile: MakeProfile, make_validation: MakeValidation) -> Call
 
 
 def table(*results: Any, targets: tuple[Target, ...] = (FLOAT, W8A8), weights: Any = WEIGHTS) -> list[dict[str, Any]]:
-    found, _, _ = scorecard(weights, *results, targets=targets)
+    found, _, _ = scorecard(weights, *results, spec=SPEC, targets=targets)
     return found.astype(object).where(found.notna(), None).to_dict("records")
 
 
@@ -134,7 +136,7 @@ def test_without_weights_every_target_shows_the_failure(measured: Callable[..., 
 
 
 def test_nothing_at_all_gives_a_table_with_columns_and_no_line() -> None:
-    found, _, _ = scorecard(WEIGHTS, None, None, targets=(FLOAT,))
+    found, _, _ = scorecard(WEIGHTS, None, None, spec=SPEC, targets=(FLOAT,))
     assert len(found) == 0
     assert {"target", "accuracy", "pareto", "status"} <= set(found.columns)
 
@@ -143,3 +145,20 @@ def test_comparisons_of_no_rows_are_none() -> None:
     rows: list[dict[str, Any]] = []
     add_comparisons(rows)
     assert rows == []
+
+
+def test_the_metrics_of_the_task_and_of_the_user_have_columns(make_validation: MakeValidation) -> None:
+    spec = SPEC.model_copy(update={"task": "detection"})
+    validation = make_validation(FLOAT, WEIGHTS.hash, map50=0.5, map75=0.3, cost=7.0)
+    validation = replace(validation, task="detection", details={"samples": 3, "classes": {}, "own_metrics": ["cost"]})
+    found, _, _ = scorecard(WEIGHTS, None, validation, spec=spec, targets=(FLOAT,))
+    assert (found["map50"][0], found["cost"][0]) == (0.5, 7.0)
+    assert "map75" not in found
+
+
+def test_the_table_says_whether_the_images_were_generated(measured: Callable[..., Any]) -> None:
+    generated = {"type": "aerial_scenes"}
+    spec = ClassifierSpec(recipe="classifier", dataset=generated, image_shape=(3, 64, 64), classes=6)
+    for one, expected in ((SPEC, "digits"), (spec, "aerial_scenes (generated)")):
+        found, _, _ = scorecard(WEIGHTS, *measured(FLOAT, 0.9), spec=one, targets=(FLOAT,))
+        assert found["dataset"].tolist() == [expected]

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from edge_pipeline.core.types import Artifact, Failure, Precision, RuntimeName, Split, Target, Validation
-from edge_pipeline.datasets.base import stack
 from edge_pipeline.devices.inventory import DeviceSpec
+from edge_pipeline.models import recipes
 from edge_pipeline.models.spec import ModelSpec
-from edge_pipeline.pipelines.validate import nodes
+from edge_pipeline.pipelines.loading import batches
+from edge_pipeline.pipelines.validate import inference, nodes
 from edge_pipeline.pipelines.validate.parameters import ValidateParameters
 
 Validate = Callable[..., Validation | Failure]
@@ -19,33 +20,40 @@ Validate = Callable[..., Validation | Failure]
 
 @pytest.fixture
 def validate(spec: ModelSpec, small_split: Split, exported: dict[Precision, Artifact]) -> Validate:
-    def run(compiled: Artifact, precision: Precision) -> Validation | Failure:
+    def run(compiled: Artifact, precision: Precision, **changes: Any) -> Validation | Failure:
         target = Target("digits", "host", RuntimeName.ONNX, precision)
-        return nodes.validate(
+        found, _ = nodes.validate(
             small_split,
             exported[precision],
             compiled,
             ValidateParameters(),
-            spec=spec,
+            spec=spec.model_copy(update=changes),
             device=DeviceSpec(kind="host"),
             target=target,
             subject=target.name,
         )
+        return found
 
     return run
 
 
 def test_the_accuracy_is_that_of_the_network_on_the_test_part(
-    validate: Validate, onnx_compiled: dict[Precision, Artifact], net: Any, digits: Any, small_split: Split
+    validate: Validate,
+    onnx_compiled: dict[Precision, Artifact],
+    net: Any,
+    digits: Any,
+    small_split: Split,
+    spec: ModelSpec,
 ) -> None:
     found = validate(onnx_compiled[Precision.FLOAT], Precision.FLOAT)
     with torch.no_grad():
-        predicted = net(torch.from_numpy(stack(digits, small_split.test))).argmax(1).numpy()
+        (batch,) = batches(digits, recipes.interface(spec), small_split.test, 100)
+        predicted = net(torch.from_numpy(batch.inputs[0])).argmax(1).numpy()
     labels = np.array([digits.labels[index] for index in small_split.test])
     assert isinstance(found, Validation)
     assert found.metrics["accuracy"] == (predicted == labels).mean() > 0.85
     assert found.samples == 100
-    assert np.array(found.confusion).trace() == (predicted == labels).sum()
+    assert np.array(found.details["confusion"]).trace() == (predicted == labels).sum()
 
 
 @pytest.mark.parametrize("precision", list(Precision))
@@ -71,7 +79,7 @@ def test_a_test_part_larger_than_one_batch_gives_the_same(
     validate: Validate, onnx_compiled: dict[Precision, Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = validate(onnx_compiled[Precision.FLOAT], Precision.FLOAT)
-    monkeypatch.setattr(nodes, "BATCH_BYTES", 60 * 8 * 8 * 4)
+    monkeypatch.setattr(inference, "BATCH_BYTES", 60 * (64 + 10) * 4)
     assert validate(onnx_compiled[Precision.FLOAT], Precision.FLOAT) == whole
 
 
@@ -84,7 +92,6 @@ def test_outputs_that_are_not_finite_are_a_failure(
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(10, np.nan, np.float32), bias.name))
     found = validate(replace(compiled, files={"model.onnx": model.SerializeToString()}), Precision.FLOAT)
     assert isinstance(found, Failure)
-    assert "digits@host/onnx/float: the outputs of 64 images" in found.message
     assert "NaN or infinite" in found.message
 
 

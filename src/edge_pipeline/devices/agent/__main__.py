@@ -1,7 +1,7 @@
 """`python -m edge_pipeline.devices.agent REQUEST`: do one action in a fresh process and write its result to a file.
 
-REQUEST is a JSON file with `action` (`profile`, `layers` or `infer`), `runtime`, `model`, `inputs` (an .npy file of
-images (n, c, h, w) float32), `threads`, `result` (file to write), and for `profile` the numbers `warmup`,
+REQUEST is a JSON file with `action` (`profile`, `layers` or `infer`), `runtime`, `model`, `inputs` (an .npz file of
+the inputs, each (n, ...) float32), `threads`, `result` (file to write), and for `profile` the numbers `warmup`,
 `min_inferences`, `min_seconds`; for `layers` the number `runs`. Only the standard library, NumPy and
 the runtime are loaded, so that the memory of this process is what an application would need.
 """
@@ -10,59 +10,63 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_pipeline.core.child import die_with_parent
+from edge_pipeline.devices.agent.tensors import pack, unpack
 from edge_pipeline.runtimes.session import Session, open_session, run
 
 
 def main(request: dict[str, Any]) -> None:
     """Do the action of `request`."""
-    images = np.load(request["inputs"], allow_pickle=False)
+    inputs = unpack(Path(request["inputs"]))
+    samples = [[one[i : i + 1] for one in inputs] for i in range(len(inputs[0]))]
     result = Path(request["result"])
     if request["action"] == "infer":
         session = _open(request)
-        outputs = [run(session, [image[None]])[0] for image in images]
-        _write(result, lambda path: np.save(path, np.concatenate(outputs)))
+        outputs = [run(session, sample) for sample in samples]
+        joined = tuple(np.concatenate(one) for one in zip(*outputs, strict=True))
+        _write(result, lambda path: pack(path, joined))
         return
     if request["action"] == "layers":
-        found: Any = _open(request).layers([images[:1]], request["runs"])
+        found: Any = _open(request).layers(samples[0], request["runs"])
     else:
-        found = profile(request, images)
+        found = profile(request, samples)
     _write(result, lambda path: path.write_text(json.dumps(found)))
 
 
-def profile(request: dict[str, Any], images: Any) -> dict[str, Any]:
+def profile(request: dict[str, Any], samples: Sequence[Any]) -> dict[str, Any]:
     """Measure loading, the first inference, and many more; times are of the engine alone, in milliseconds."""
     _import_engine(request)
     baseline = _peak_memory_mb()
     start = time.perf_counter_ns()
     session = _open(request)
     loaded = time.perf_counter_ns()
-    inputs = [session.encode([image[None]]) for image in images]
+    inputs = [session.encode(sample) for sample in samples]
     first = time.perf_counter_ns()
     session.invoke(inputs[0])
     first_ms = (time.perf_counter_ns() - first) / 1e6
     for index in range(request["warmup"]):
         session.invoke(inputs[index % len(inputs)])
     busy_before = _cpu_times()
-    samples: list[float] = []
+    times: list[float] = []
     begin = time.perf_counter_ns()
     while True:
-        native = inputs[len(samples) % len(inputs)]
+        native = inputs[len(times) % len(inputs)]
         tick = time.perf_counter_ns()
         session.invoke(native)
         now = time.perf_counter_ns()
-        samples.append((now - tick) / 1e6)
-        if len(samples) >= request["min_inferences"] and now - begin >= request["min_seconds"] * 1e9:
+        times.append((now - tick) / 1e6)
+        if len(times) >= request["min_inferences"] and now - begin >= request["min_seconds"] * 1e9:
             break
     return {
         "load_ms": (loaded - start) / 1e6,
         "first_inference_ms": first_ms,
-        "samples_ms": samples,
+        "samples_ms": times,
         "peak_memory_mb": _peak_memory_mb(),
         "baseline_memory_mb": baseline,
         "other_cpu_pct": _other_cpu(busy_before, _cpu_times()),

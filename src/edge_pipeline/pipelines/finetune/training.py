@@ -1,57 +1,58 @@
 """The training loop: deterministic by seed, checkpointed every epoch, resumed exactly."""
 
 import dataclasses
-import inspect
 import math
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from edge_pipeline.core.errors import ModelError, TrainingError
-from edge_pipeline.core.files import json_bytes, sha256, write_atomically
+from edge_pipeline.core.files import write_atomically
 from edge_pipeline.core.progress import advance, listeners, measured
 from edge_pipeline.core.types import Split
-from edge_pipeline.datasets.base import Samples, batches
-from edge_pipeline.models import classifier
+from edge_pipeline.datasets.base import Samples
+from edge_pipeline.models import recipes
+from edge_pipeline.models.checkpoints import load_weights, state_from_bytes, state_to_bytes
 from edge_pipeline.models.spec import ModelSpec
-from edge_pipeline.pipelines.finetune.parameters import AugmentParameters, FinetuneParameters
+from edge_pipeline.pipelines.finetune.augment import Augment
+from edge_pipeline.pipelines.finetune.average import averaged
+from edge_pipeline.pipelines.finetune.evaluation import evaluate
+from edge_pipeline.pipelines.finetune.fingerprint import fingerprint
+from edge_pipeline.pipelines.finetune.parameters import FinetuneParameters
+from edge_pipeline.pipelines.loading import training_batches
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """Best weights (by validation) and one metrics entry per epoch."""
+    """Best weights (by validation), one metrics entry per epoch, and the metrics of the network before training."""
 
     state: dict[str, torch.Tensor]
     history: tuple[dict[str, float], ...]
     best_epoch: int
     resumed_from: int
+    untrained: dict[str, float]
 
 
-def fingerprint(spec: ModelSpec, split: Split, parameters: FinetuneParameters, name: str) -> str:
-    """Hash of all that decides the trained weights: model, data, split, parameters, code and library."""
-    start = b""
-    if parameters.checkpoint and parameters.checkpoint.is_file():
-        start = parameters.checkpoint.read_bytes()
-    code = "".join(inspect.getsource(module) for module in (classifier, sys.modules[__name__]))
-    return sha256(
-        json_bytes(
-            {
-                "model": name,
-                "spec": spec.model_dump(mode="json", include={"recipe", "task", "image_shape", "classes"}),
-                "split": dataclasses.asdict(split),
-                "parameters": parameters.model_dump(mode="json", exclude={"resume"}),
-                "start": sha256(start),
-                "code": sha256(code.encode()),
-                "torch": torch.__version__,
-            }
-        )
-    )
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """What stays the same during one training."""
+
+    name: str
+    spec: ModelSpec
+    samples: Samples
+    split: Split
+    parameters: FinetuneParameters
+    device: torch.device
+    criterion: recipes.Criterion
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of an epoch."""
+        return math.ceil(len(self.split.train) / (self.parameters.batch_size * self.parameters.accumulate))
 
 
 def train(
@@ -61,86 +62,113 @@ def train(
 
     Raises:
         TrainingError: the loss became NaN or infinite.
-        ModelError: the checkpoint to start from cannot be used.
+        ModelError: the checkpoint to start from cannot be used, or the head has another number of classes.
         StorageError: a checkpoint cannot be written.
     """
-    if len(samples.classes) != spec.classes:
-        raise ModelError(
-            f"{name}: the dataset has {len(samples.classes)} classes, the network's head has {spec.classes}; "
-            "set `classes` in models.yml to the dataset's number"
-        )
+    check_classes(spec, samples, name)
+    if parameters.augment.rotate_degrees and spec.task in ("detection", "instance_segmentation"):
+        raise TrainingError(f"{name}: boxes cannot be turned; set `finetune.augment.rotate_degrees: 0`")
     key = fingerprint(spec, split, parameters, name)
-    threads = torch.get_num_threads()
     device = _accelerator(parameters)
     torch.manual_seed(parameters.seed)
-    net = classifier.build(spec)
+    net = recipes.recipe(spec).build(spec)
     if parameters.checkpoint:
-        classifier.load_weights(net, parameters.checkpoint)
-    net.to(device)
-    optimizer = torch.optim.AdamW(net.parameters(), parameters.learning_rate, weight_decay=parameters.weight_decay)
+        load_weights(net, parameters.checkpoint)
+    network: Any = net
+    network.to(device, memory_format=torch.channels_last)  # the overload is missing from PyTorch's annotations
+    smoothing = {"label_smoothing": parameters.label_smoothing} if spec.recipe == "classifier" else {}
+    criterion = recipes.recipe(spec).criterion(net, spec, **smoothing)
+    job = _Training(name, spec, samples, split, parameters, device, criterion)
+    optimizer = torch.optim.AdamW(_groups(net, parameters.weight_decay), parameters.learning_rate)
+    scaler = torch.amp.grad_scaler.GradScaler("cuda", enabled=_autocast_type(parameters, device) is torch.float16)
+    average = averaged(net, parameters.ema)
+    parts: dict[str, Any] = {"net": net, "average": average, "optimizer": optimizer, "scaler": scaler}
     path = folder / "last.pt"
     state = _resume(path, key) if parameters.resume else None
-    history: list[dict[str, float]] = []
-    best: dict[str, torch.Tensor] = {}
-    best_epoch = resumed = 0
-    if state:
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        history, best, best_epoch = state["history"], state["best"], state["best_epoch"]
-        resumed = len(history)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(parameters.threads or threads)
     step = f"{name}: fine-tune"
     for listener in listeners:
         listener.started(step, parameters.epochs)
-    torch.set_num_threads(parameters.threads or threads)
     try:
+        if state:
+            for part, value in parts.items():
+                value.load_state_dict(state[part])
+        else:
+            untrained = _scores(job, net)
+            state = {"history": [], "best": {}, "best_epoch": 0, "untrained": untrained, "fingerprint": key}
+        history: list[dict[str, float]] = state["history"]
+        resumed = len(history)
         for index, entry in enumerate(history, start=1):
             measured(step, index, entry)
-        note = f", resumed after epoch {resumed}" if resumed else ""
-        advance(step, resumed, note.removeprefix(", "))
+        note = f"resumed after epoch {resumed}" if resumed else ""
+        advance(step, resumed, note)
         for epoch in range(resumed + 1, parameters.epochs + 1):
-            if epoch - 1 - best_epoch >= parameters.patience and best:
+            if state["best"] and epoch - 1 - state["best_epoch"] >= parameters.patience:
                 break
-            train_loss, rate = _epoch(net, optimizer, samples, split, parameters, epoch, device, name)
-            loss, accuracy = _evaluate(net, samples, split.validation, parameters.batch_size, device)
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"{name}: the loss on validation images became {loss} in epoch {epoch}, at learning rate "
-                    f"{rate:.3g}. Lower `finetune.learning_rate`. The checkpoint of the last good epoch is kept."
-                )
-            entry = {
-                "train_loss": train_loss,
-                "validation_loss": loss,
-                "validation_accuracy": accuracy,
-                "learning_rate": rate,
-            }
+            entry = _epoch(job, net, average, optimizer, scaler, epoch)
+            if epoch % parameters.validate_every == 0 or epoch == parameters.epochs:
+                entry |= _scores(job, average.module)
+                if not math.isfinite(entry["validation_loss"]):
+                    raise TrainingError(
+                        f"{name}: the loss on validation images became {entry['validation_loss']} in epoch {epoch}, "
+                        f"at learning rate {entry['learning_rate']:.3g}. Lower `finetune.learning_rate`. The "
+                        "checkpoint of the last good epoch is kept."
+                    )
+                if not state["best"] or _merit(entry) > _merit(history[state["best_epoch"] - 1]):
+                    state["best_epoch"] = epoch
+                    state["best"] = {k: v.detach().cpu().clone() for k, v in average.module.state_dict().items()}
             history.append(entry)
-            if not best or (accuracy, -loss) > _score(history[best_epoch - 1]):
-                best_epoch = epoch
-                best = {k: v.detach().cpu().clone() for k, v in net.state_dict().items()}
-            write_atomically(
-                path,
-                classifier.state_to_bytes(
-                    {
-                        "fingerprint": key,
-                        "net": net.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "history": history,
-                        "best": best,
-                        "best_epoch": best_epoch,
-                    }
-                ),
-            )
+            states = {part: value.state_dict() for part, value in parts.items()}
+            write_atomically(path, state_to_bytes({**state, **states}))
             measured(step, epoch, entry)
-            advance(step, epoch, f"validation accuracy {accuracy:.2%}{note}")
+            advance(step, epoch, ", ".join(filter(None, (_told(entry), note))))
     finally:
         torch.set_num_threads(threads)
         for listener in listeners:
             listener.ended(step)
-    return Trained(best, tuple(history), best_epoch, resumed)
+    return Trained(state["best"], tuple(history), state["best_epoch"], resumed, state["untrained"])
 
 
-def _score(entry: Mapping[str, float]) -> tuple[float, float]:
-    return entry["validation_accuracy"], -entry["validation_loss"]
+def check_classes(spec: ModelSpec, samples: Samples, name: str) -> None:
+    """Refuse a dataset whose classes the network's head does not have.
+
+    Raises:
+        ModelError: the numbers differ.
+    """
+    if spec.task != "custom" and samples.classes and len(samples.classes) != spec.classes:
+        raise ModelError(
+            f"{name}: the dataset has {len(samples.classes)} classes ({_listed(samples.classes)}), the network's head "
+            f"has {spec.classes}; set `classes: {len(samples.classes)}` in models.yml"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _merit(entry: Mapping[str, float]) -> tuple[float, float]:
+    return entry.get("validation_accuracy", 0.0), -entry["validation_loss"]
+
+
+def _told(entry: Mapping[str, float]) -> str:
+    if "validation_accuracy" in entry:
+        return f"validation accuracy {entry['validation_accuracy']:.2%}"
+    return f"loss {entry.get('validation_loss', entry['train_loss']):.4g}"
+
+
+def _scores(job: _Training, net: nn.Module) -> dict[str, float]:
+    p = job.parameters
+    return evaluate(
+        net, job.spec, job.samples, job.split.validation, job.criterion, p.batch_size, p.workers, job.device
+    )
+
+
+def _groups(net: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Return parameter groups: weight decay is for weights of layers, not for biases and normalisation."""
+    free = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
+    decayed = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
+    return [{"params": decayed, "weight_decay": decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def _accelerator(parameters: FinetuneParameters) -> torch.device:
@@ -150,88 +178,88 @@ def _accelerator(parameters: FinetuneParameters) -> torch.device:
     return torch.device("cuda" if cuda else "cpu")
 
 
+def _autocast_type(parameters: FinetuneParameters, device: torch.device) -> torch.dtype | None:
+    if parameters.mixed_precision == "bfloat16":
+        return torch.bfloat16
+    if parameters.mixed_precision == "off" or device.type == "cpu":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
 def _resume(path: Path, key: str) -> dict[str, Any] | None:
     """Return the checkpoint at `path` if it belongs to exactly this training."""
     if not path.is_file():
         return None
     try:
-        state = classifier.state_from_bytes(path.read_bytes(), str(path))
+        state = state_from_bytes(path.read_bytes(), str(path))
     except ModelError:
         return None
     return state if state.get("fingerprint") == key else None
 
 
 def _epoch(
-    net: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    samples: Samples,
-    split: Split,
-    p: FinetuneParameters,
-    epoch: int,
-    device: torch.device,
-    name: str,
-) -> tuple[float, float]:
+    job: _Training, net: nn.Module, average: Any, optimizer: torch.optim.Optimizer, scaler: Any, epoch: int
+) -> dict[str, float]:
     """Train one epoch. All randomness comes from (seed, epoch), so a resumed run draws the same numbers."""
-    seed = int(np.random.SeedSequence([p.seed, epoch]).generate_state(1)[0])
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    order = [split.train[i] for i in torch.randperm(len(split.train), generator=generator).tolist()]
-    steps = math.ceil(len(order) / p.batch_size)
+    p = job.parameters
+    torch.manual_seed(int(np.random.SeedSequence([p.seed, epoch]).generate_state(1)[0]))
     net.train()
     total = seen = 0.0
     rate = p.learning_rate
-    for step, (images, labels) in enumerate(batches(samples, order, p.batch_size)):
-        if len(labels) < 2:
-            continue
-        rate = _rate(p, (epoch - 1) * steps + step, steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        x = augment(torch.from_numpy(images), p.augment, generator).to(device)
-        loss = F.cross_entropy(net(x), torch.from_numpy(labels).to(device), label_smoothing=p.label_smoothing)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"{name}: the loss became {loss.item()} in epoch {epoch}, step {step + 1}, at learning rate "
-                f"{rate:.3g}. Lower `finetune.learning_rate` or check the images for NaN. "
-                "The checkpoint of the last good epoch is kept."
-            )
+    kind = _autocast_type(p, job.device)
+    forward = recipes.training_forward(net)
+    for step, group in enumerate(_accumulated(job, epoch)):
+        rate = _rate(p, (epoch - 1) * job.steps + step, job.steps)
+        for one in optimizer.param_groups:
+            one["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        total += loss.item() * len(labels)
-        seen += len(labels)
-    return total / seen, rate
+        count = sum(len(batch) for batch in group)
+        for batch in group:
+            inputs = [torch.from_numpy(one).to(job.device) for one in batch.inputs]
+            with torch.autocast(job.device.type, kind, enabled=kind is not None):
+                outputs = recipes.as_tuple(forward(*inputs))
+            loss = job.criterion(tuple(one.float() for one in outputs), batch.truths)
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"{job.name}: the loss became {loss.item()} in epoch {epoch}, step {step + 1}, at learning rate "
+                    f"{rate:.3g}. Lower `finetune.learning_rate` or check the images for NaN. "
+                    "The checkpoint of the last good epoch is kept."
+                )
+            scaler.scale(loss * (len(batch) / count)).backward()
+            total += loss.item() * len(batch)
+        seen += count
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(net.parameters(), p.clip_gradient)
+        scaler.step(optimizer)
+        scaler.update()
+        average.update_parameters(net)
+    return {"train_loss": total / seen, "learning_rate": rate}
+
+
+def _accumulated(job: _Training, epoch: int) -> Iterator[list[Any]]:
+    """Yield the batches of each optimizer step. A last batch of one sample joins none: it has no statistics."""
+    p = job.parameters
+    order = np.random.default_rng([p.seed, epoch]).permutation(np.asarray(job.split.train)).tolist()
+    interface = recipes.interface(job.spec)
+    fill = interface.preprocessing.fill if interface.preprocessing else 0
+    change = Augment(p.augment, p.seed, fill)
+    group: list[Any] = []
+    for batch in training_batches(
+        job.samples, interface, order, p.batch_size, workers=p.workers, epoch=epoch, change=change
+    ):
+        if len(batch) > 1 or len(order) == 1:
+            group.append(batch)
+        if len(group) == p.accumulate:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _rate(p: FinetuneParameters, step: int, steps: int) -> float:
     """Linear warm-up, then cosine decay to 1% of the learning rate."""
     warmup, total = p.warmup_epochs * steps, p.epochs * steps
     if step < warmup:
-        return p.learning_rate * (step + 1) / warmup
+        return p.learning_rate * (step + 1) / max(warmup, 1)
     share = (step - warmup) / max(total - warmup, 1)
     return p.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-def augment(images: torch.Tensor, p: AugmentParameters, generator: torch.Generator) -> torch.Tensor:
-    """Rotate, shift and scale each image (n, c, h, w) at random; pixels from outside are 0."""
-
-    def uniform(limit: float) -> torch.Tensor:
-        return (torch.rand(len(images), generator=generator) * 2 - 1) * limit
-
-    angle, scale = uniform(math.radians(p.rotate_degrees)), 1 + uniform(p.scale)
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    matrix = torch.stack([cos, -sin, 2 * uniform(p.shift), sin, cos, 2 * uniform(p.shift)], 1).view(-1, 2, 3)
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
-
-
-@torch.no_grad()
-def _evaluate(
-    net: nn.Module, samples: Samples, indices: tuple[int, ...], size: int, device: torch.device
-) -> tuple[float, float]:
-    net.eval()
-    loss = right = 0.0
-    for images, labels in batches(samples, indices, size):
-        logits, y = net(torch.from_numpy(images).to(device)), torch.from_numpy(labels).to(device)
-        loss += F.cross_entropy(logits, y, reduction="sum").item()
-        right += float((logits.argmax(1) == y).sum())
-    return loss / len(indices), right / len(indices)

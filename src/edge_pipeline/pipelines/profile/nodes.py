@@ -3,8 +3,8 @@
 from edge_pipeline.core.types import Artifact, Profile, Target
 from edge_pipeline.devices.inventory import DeviceSpec, connect
 from edge_pipeline.devices.settings import ProfileSettings
-from edge_pipeline.pipelines.export.nodes import references
 from edge_pipeline.pipelines.isolation import isolated
+from edge_pipeline.pipelines.references import references
 
 
 @isolated("profile")
@@ -22,5 +22,5 @@ def profile(
     Raises:
         DeviceError: the device cannot load or run the artifact, or takes too long.
     """
-    images = references(exported)["images"][: parameters.images]
-    return connect(device).profile(compiled, images, parameters, target.name)
+    inputs = tuple(one[: parameters.images] for one in references(exported).inputs)
+    return connect(device).profile(compiled, inputs, parameters, target.name)

@@ -5,31 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from edge_pipeline.core.types import Profile, Validation
-
-MAX_LABELS = 30
-
-
-def confusion_figure(validations: Sequence[Validation]) -> Figure:
-    """Draw one confusion matrix per target: rows are true classes, columns predicted ones."""
-    columns = min(2, max(len(validations), 1))
-    rows = max(1, -(-len(validations) // columns))
-    figure = Figure(figsize=(4.6 * columns, 4.4 * rows), layout="constrained")
-    for index, one in enumerate(validations, start=1):
-        axes = figure.add_subplot(rows, columns, index)
-        counts = np.asarray(one.confusion)
-        axes.imshow(np.log1p(counts), cmap="Blues")
-        axes.set_title(f"{one.target}\naccuracy {one.metrics['accuracy']:.2%} of {one.samples}", fontsize=9)
-        axes.set_xlabel("predicted", fontsize=8)
-        axes.set_ylabel("true", fontsize=8)
-        if len(one.classes) <= MAX_LABELS:
-            axes.set_xticks(range(len(one.classes)), one.classes, fontsize=7, rotation=90)
-            axes.set_yticks(range(len(one.classes)), one.classes, fontsize=7)
-            dark = np.log1p(counts) > np.log1p(counts.max()) / 2
-            for (y, x), count in np.ndenumerate(counts):
-                if count:
-                    axes.text(x, y, count, ha="center", va="center", fontsize=6, color="w" if dark[y, x] else "k")
-    return figure
+from edge_pipeline.core.types import Profile
 
 
 def latency_figure(profiles: Sequence[Profile]) -> Figure:

@@ -1,9 +1,10 @@
 """Put all targets of a model side by side."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from edge_pipeline.core.types import Artifact, Failure, Profile, Target, Validation
+from edge_pipeline.models.spec import ModelSpec
 
 MEASURED = (
     "accuracy",
@@ -20,35 +21,59 @@ MEASURED = (
 )
 """Columns of numbers; a number that was not measured is missing, never 0."""
 
+OF_TASK = {
+    "detection": ("map50",),
+    "instance_segmentation": ("mask_map50",),
+    "semantic_segmentation": ("pixel_accuracy",),
+}
+"""Metrics of a task that people compare beside the headline; the user's own metrics join them."""
+
 Result = Profile | Validation | Failure | None
 
 
-def scorecard(weights: Artifact | Failure, *results: Result, targets: Sequence[Target]) -> tuple[Any, Any, Any]:
-    """Return the table (a data frame), the confusion matrices and the latency histograms (figures) of all targets.
+def scorecard(
+    weights: Artifact | Failure, *results: Result, spec: ModelSpec, targets: Sequence[Target]
+) -> tuple[Any, Any, Any]:
+    """Return the table (a data frame), the quality by class and the latency histograms (figures) of all targets.
 
     Args:
         weights: the present network. Results made from another one are left out.
         *results: profile and validation of each target, in the order of `targets`; `None` if never made.
+        spec: the model.
         targets: all targets of the model.
     """
     import pandas as pd
 
-    from edge_pipeline.pipelines.scorecard.figures import confusion_figure, latency_figure
+    from edge_pipeline.pipelines.scorecard.figures import latency_figure
+    from edge_pipeline.tasks.figures import quality_figure
 
     pairs = [_current(weights, results[2 * i : 2 * i + 2]) for i in range(len(targets))]
-    rows = [row(target, pair) for target, pair in zip(targets, pairs, strict=True) if any(pair)]
-    add_comparisons(rows)
-    columns = ["target", "device", "runtime", "precision", *MEASURED, "pareto", "status", "warnings"]
     found = [result for pair in pairs for result in pair]
+    validations = [result for result in found if isinstance(result, Validation)]
+    own = [key for one in validations for key in one.details.get("own_metrics", ())]
+    numbers = tuple(dict.fromkeys((*MEASURED, *OF_TASK.get(spec.task, ()), *own)))
+    rows = [row(target, pair, numbers) for target, pair in zip(targets, pairs, strict=True) if any(pair)]
+    add_comparisons(rows)
+    for one in rows:
+        one["dataset"] = f"{spec.dataset.type}{' (generated)' if spec.dataset.generated else ''}"
+    columns = ["target", "device", "runtime", "precision", *numbers, "pareto", "status", "warnings", "dataset"]
+    classes = validations[0].classes if validations else ()
     return (
         pd.DataFrame(rows, columns=columns),
-        confusion_figure([r for r in found if isinstance(r, Validation)]),
+        quality_figure([quality(one) for one in validations], classes, spec.task),
         latency_figure([r for r in found if isinstance(r, Profile)]),
     )
 
 
-def row(target: Target, results: Iterable[Result]) -> dict[str, Any]:
-    """Return one line of the table."""
+def quality(validation: Validation) -> tuple[str, Mapping[str, float], Mapping[str, Any]]:
+    """Return name, metrics and details of a target as they are drawn; of a custom task the user's metrics alone."""
+    own = validation.details.get("own_metrics", ())
+    metrics = {key: validation.metrics[key] for key in own} if validation.task == "custom" else validation.metrics
+    return validation.target, metrics, validation.details
+
+
+def row(target: Target, results: Iterable[Result], numbers: Collection[str] = MEASURED) -> dict[str, Any]:
+    """Return one line of the table, with those of the results' metrics that `numbers` names."""
     found: dict[str, Any] = {
         "target": target.name,
         "device": target.device,
@@ -59,10 +84,10 @@ def row(target: Target, results: Iterable[Result]) -> dict[str, Any]:
     warnings: list[str] = []
     for result in results:
         if isinstance(result, Profile):
-            found |= {key: value for key, value in result.metrics.items() if key in MEASURED}
+            found |= {key: value for key, value in result.metrics.items() if key in numbers}
             warnings += result.warnings
         elif isinstance(result, Validation):
-            found |= {key: value for key, value in result.metrics.items() if key in MEASURED}
+            found |= {key: value for key, value in result.metrics.items() if key in numbers}
         elif isinstance(result, Failure):
             status.append(f"{result.stage} failed: {result.message}")
     return {**found, "status": "; ".join(dict.fromkeys(status)) or "ok", "warnings": "; ".join(warnings)}

@@ -1,27 +1,31 @@
 """Run a compiled model over the whole test set on the device of a target."""
 
-import itertools
-import math
-from typing import TYPE_CHECKING
+import functools
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from edge_pipeline.core.errors import DeviceError
-from edge_pipeline.core.progress import track
+from edge_pipeline.core.interface import Interface
 from edge_pipeline.core.types import Artifact, Split, Target, Validation
 from edge_pipeline.devices.inventory import DeviceSpec, connect
+from edge_pipeline.devices.summary import MEASURED
+from edge_pipeline.models import recipes
 from edge_pipeline.models.spec import ModelSpec
-from edge_pipeline.pipelines.export.nodes import references
+from edge_pipeline.pipelines.export.nodes import agreement_db
+from edge_pipeline.pipelines.finetune.nodes import open_samples
 from edge_pipeline.pipelines.isolation import isolated
+from edge_pipeline.pipelines.references import references
+from edge_pipeline.pipelines.validate.inference import outputs_of, predictions
 from edge_pipeline.pipelines.validate.parameters import ValidateParameters
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from edge_pipeline.datasets.base import Samples
+    from edge_pipeline.pipelines.references import Tensors
 
-BATCH_BYTES = 128 * 2**20
-"""Size of the images that are held in memory and sent to a device at a time."""
+PREDICTIONS = "predictions.png"
 
 
-@isolated("validate")
+@isolated("validate", outputs=2)
 def validate(
     split: Split,
     exported: Artifact,
@@ -32,57 +36,90 @@ def validate(
     device: DeviceSpec,
     target: Target,
     subject: str,
-) -> Validation:
-    """Return the task's metrics on the test part, and the agreement with the model's parents on validation images.
+) -> tuple[Validation, Artifact]:
+    """Return the metrics on the test part with the agreement on validation images, and a drawing of predictions.
 
     `sqnr_float_db` compares with the float network in PyTorch, `sqnr_sim_db` with what was exported: the AIMET
-    simulation, or for a float target the float network again.
+    simulation, or for a float target the float network again. With several outputs it is the one that agrees least.
 
     Raises:
-        DeviceError: the device cannot run the artifact, or its outputs are not finite.
+        DeviceError: the device cannot run the artifact, or its outputs are not what the network promises.
+        MetricError: the user's metric failed.
     """
-    import numpy as np
+    from edge_pipeline.tasks.base import evaluator
+    from edge_pipeline.tasks.user_metric import UserMetric
 
-    from edge_pipeline.core.numerics import sqnr_db
-    from edge_pipeline.datasets.base import batches, open_dataset
-    from edge_pipeline.tasks import classification
-
-    samples = open_dataset(spec.dataset, spec.image_shape)
+    samples, interface = open_samples(spec), recipes.interface(spec)
     known = references(exported)
-    size = max(1, BATCH_BYTES // known["images"][0].nbytes)
-    test = (images for images, _ in batches(samples, split.test, size))
-    found = connect(device).infer(
+    infer = functools.partial(
+        connect(device).infer,
         compiled,
-        itertools.chain([known["images"]], test),
         threads=parameters.threads,
         time_limit_s=parameters.time_limit_s,
         target=target.name,
     )
-    total = 1 + math.ceil(len(split.test) / size)
-    outputs = [_checked(one, spec.classes, target) for one in track(found, f"{target.name}: validate", total)]
-    checked, logits = outputs[0], np.concatenate(outputs[1:])
-    labels = np.asarray([samples.labels[index] for index in split.test], np.int64)
-    return Validation(
+    checked = outputs_of(infer, known.inputs, interface)
+    shown: list[int] = exported.details["shown"]
+    task = evaluator(spec.task, split.classes)
+    metric = UserMetric(spec.metric) if spec.metric else None
+    drawn: dict[int, Any] = {}
+    for index, prediction in predictions(infer, samples, interface, split.test, f"{target.name}: validate"):
+        truth = samples.truth(index)
+        task.add(prediction, truth)
+        if metric:
+            metric.add(prediction, truth)
+        if index in shown:
+            drawn[index] = prediction
+    metrics = {
+        **task.metrics(),
+        "sqnr_float_db": agreement_db(known.float, checked, interface),
+        "sqnr_sim_db": agreement_db(known.source, checked, interface),
+    }
+    own = metric.metrics(taken={*metrics, *MEASURED}) if metric else {}
+    validation = Validation(
         target.name,
         compiled.hash,
         compiled.lineage,
-        {
-            **classification.metrics(logits, labels, split.classes),
-            "sqnr_float_db": sqnr_db(known["float"], checked),
-            "sqnr_sim_db": sqnr_db(known["source"], checked),
-        },
-        len(labels),
-        classification.confusion_matrix(logits, labels, len(split.classes)),
+        {**metrics, **own},
+        len(split.test),
+        spec.task,
         split.classes,
+        {**task.details(), "own_metrics": list(own)},
     )
+    picture = _drawing(samples, interface, spec, known.shown, {index: drawn[index] for index in shown}, target)
+    files = {} if picture is None else {PREDICTIONS: picture}
+    return validation, Artifact("predictions", files, compiled.lineage, details={"samples": shown})
 
 
-def _checked(outputs: "NDArray[np.float32]", classes: int, target: Target) -> "NDArray[np.float32]":
-    import numpy as np
+def _drawing(
+    samples: "Samples",
+    interface: Interface,
+    spec: ModelSpec,
+    of_float: "Tensors",
+    of_target: Mapping[int, Any],
+    target: Target,
+) -> bytes | None:
+    """Return truth, float network and target side by side as a PNG; `None` where there are no pictures."""
+    from edge_pipeline.core.preprocessing import geometry
+    from edge_pipeline.tasks.decode import decode, restore
+    from edge_pipeline.tasks.drawing import predictions_figure
 
-    if outputs.shape != (len(outputs), classes) or not np.isfinite(outputs).all():
-        raise DeviceError(
-            f"{target.name}: the outputs of {len(outputs)} images have shape {outputs.shape} (expected "
-            f"{(len(outputs), classes)}) or hold NaN or infinite values"
-        )
-    return outputs
+    preprocessing = interface.preprocessing
+    if preprocessing is None or spec.task == "custom":
+        return None
+    pictures = [samples.picture(index) for index in of_target]
+    floats = [
+        restore(one, geometry((picture.shape[0], picture.shape[1]), preprocessing))
+        for one, picture in zip(decode(of_float, interface), pictures, strict=True)
+    ]
+    columns = [
+        (
+            "labelled, generated image" if spec.dataset.generated else "labelled",
+            [samples.truth(index) for index in of_target],
+        ),
+        ("float, PyTorch", floats),
+        (target.name, list(of_target.values())),
+    ]
+    buffer = io.BytesIO()
+    predictions_figure(pictures, columns, spec.task, samples.classes).savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -10,8 +10,8 @@ from edge_pipeline.pipelines.wiring import bind, stage_node
 
 
 def nodes(spec: ModelSpec, target: Target, device: DeviceSpec) -> list[Node]:
-    """Return the node that makes `<target>.validation`."""
+    """Return the node that makes `<target>.validation` and `<target>.predictions`."""
     function = bind(validate, spec=spec, device=device, target=target, subject=target.name)
     inputs = ["split", f"{target.precision}.exported", f"{target.slug}.compiled", "params:validate"]
-    name, outputs = f"{target.slug}.validate", [f"{target.slug}.validation"]
+    name, outputs = f"{target.slug}.validate", [f"{target.slug}.validation", f"{target.slug}.predictions"]
     return [stage_node(target.model, name, function, inputs, outputs, [target])]
