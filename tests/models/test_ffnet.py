@@ -54,6 +54,9 @@ def test_pictures_are_normalised_as_for_imagenet() -> None:
 
 def test_every_class_is_decided_by_the_whole_neighbourhood() -> None:
     net = ffnet.build(spec()).eval()
+    for norm in net.modules():  # a block that has not been trained passes on its shortcut only
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.ones_(norm.weight)
     image = some(1, 3, 128, 256).requires_grad_()
     net(image)[0, 2, 4, 20].backward()
     assert image.grad is not None
@@ -144,3 +147,20 @@ def test_each_activation_is_a_module_of_its_own() -> None:
         net(torch.zeros(1, 3, 96, 96))
     assert set(calls.values()) == {1}
     assert len(calls) == sum(isinstance(module, nn.ReLU) for module in net.modules())
+
+
+def test_an_untrained_network_is_close_to_its_shortcuts() -> None:
+    net = ffnet.build(spec()).eval()
+    with torch.no_grad():
+        assert float(net(some(1, 3, 128, 256)).abs().max()) < 10
+
+
+def test_balance_lets_rare_classes_count_more() -> None:
+    labels = [np.zeros((128, 256), np.uint8)]
+    labels[0][:4, :4] = 1
+    logits = torch.zeros(1, spec().classes, 16, 32)
+    logits[:, 0] = 5  # right almost everywhere, wrong about the rare class
+    net = nn.Identity()
+    plain = ffnet.criterion(net, spec())((logits,), labels)
+    balanced = ffnet.criterion(net, spec().model_copy(update={"balance": True}))((logits,), labels)
+    assert float(balanced) > 1.4 * float(plain)

@@ -150,7 +150,9 @@ def test_comparisons_of_no_rows_are_none() -> None:
 def test_the_metrics_of_the_task_and_of_the_user_have_columns(make_validation: MakeValidation) -> None:
     spec = SPEC.model_copy(update={"task": "detection"})
     validation = make_validation(FLOAT, WEIGHTS.hash, map50=0.5, map75=0.3, cost=7.0)
-    validation = replace(validation, task="detection", details={"samples": 3, "classes": {}, "own_metrics": ["cost"]})
+    classes = {name: {"objects": 1, "predictions": 1, "ap": 0.1, "ap50": 0.2} for name in validation.classes}
+    details = {"samples": 3, "classes": classes, "own_metrics": ["cost"]}
+    validation = replace(validation, task="detection", details=details)
     found, _, _ = scorecard(WEIGHTS, None, validation, spec=spec, targets=(FLOAT,))
     assert (found["map50"][0], found["cost"][0]) == (0.5, 7.0)
     assert "map75" not in found
