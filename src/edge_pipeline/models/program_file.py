@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from edge_pipeline.core.errors import ModelError
+from edge_pipeline.core.quiet import quiet
 from edge_pipeline.models.onnx_file import Shapes, load_onnx, wanted_shapes
 
 OPSET = 18
@@ -140,7 +140,7 @@ def _is_plain(constant: Any) -> bool:
 
 
 def _loaded(path: Path) -> Any:
-    with _only_tensors(), _quiet():
+    with _only_tensors(), quiet(logging.CRITICAL):
         try:
             return torch.export.load(path)
         except Exception as error:
@@ -209,7 +209,7 @@ def _fixed_shape(name: str, value: torch.Tensor, wanted: tuple[int, ...] | None,
 
 def _as_onnx(program: Any, inputs: dict[str, torch.Tensor], path: Path) -> bytes:
     arguments = tuple(inputs.values())
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet(logging.CRITICAL):
         target = Path(folder) / path.with_suffix(".onnx").name
         try:
             static = torch.export.export(program.module(check_guards=False), arguments)
@@ -234,18 +234,6 @@ def _as_onnx(program: Any, inputs: dict[str, torch.Tensor], path: Path) -> bytes
         except Exception as error:
             raise ModelError(f"{path} has no ONNX form: {_reason(error)}") from error
         return load_onnx(target)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    previous = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
 
 
 def _listed(inputs: dict[str, torch.Tensor]) -> str:

@@ -112,24 +112,26 @@ class _StridedSpec(BaseSpec):
         return value
 
 
-class YoloDetSpec(_StridedSpec):
+class _YoloSpec(_StridedSpec):
     """`size` is that of YOLOv8. `outputs`: raw head `maps`, or `boxes` in AI Hub's convention."""
+
+    image_shape: tuple[Literal[3], PositiveInt, PositiveInt] = (3, 640, 640)
+    size: Literal["n", "s", "m"] = "n"
+    outputs: Literal["maps", "boxes"] = "maps"
+
+
+class YoloDetSpec(_YoloSpec):
+    """YOLOv8 that finds boxes."""
 
     recipe: Literal["yolov8_det"]
     task: Literal["detection"] = "detection"
-    image_shape: tuple[Literal[3], PositiveInt, PositiveInt] = (3, 640, 640)
-    size: Literal["n", "s", "m"] = "n"
-    outputs: Literal["maps", "boxes"] = "maps"
 
 
-class YoloSegSpec(_StridedSpec):
-    """`size` is that of YOLOv8. `outputs`: raw head `maps`, or `boxes` in AI Hub's convention."""
+class YoloSegSpec(_YoloSpec):
+    """YOLOv8 that finds boxes and masks."""
 
     recipe: Literal["yolov8_seg"]
     task: Literal["instance_segmentation"] = "instance_segmentation"
-    image_shape: tuple[Literal[3], PositiveInt, PositiveInt] = (3, 640, 640)
-    size: Literal["n", "s", "m"] = "n"
-    outputs: Literal["maps", "boxes"] = "maps"
 
 
 class FFNetSpec(_StridedSpec):

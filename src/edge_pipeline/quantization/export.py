@@ -1,9 +1,7 @@
 """Write a network or an AIMET simulation as ONNX and as a PyTorch exported program."""
 
 import io
-import logging
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import torch
 from torch import nn
 
 from edge_pipeline.core.errors import ExportError
+from edge_pipeline.core.quiet import quiet
 from edge_pipeline.quantization.onnx_idle import drop_idle_activations
 
 
@@ -37,8 +36,7 @@ def to_onnx(
         "opset_version": opset,
         "dynamo": False,
     }
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "model.onnx"
         try:
             if quantized:
@@ -66,11 +64,8 @@ def to_program(module: nn.Module, inputs: tuple[torch.Tensor, ...], *, quantized
         ExportError: the network cannot be captured.
     """
     buffer = io.BytesIO()
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             if quantized:
                 import aimet_torch.onnx as aimet_onnx
                 from aimet_torch.experimental.export import export
@@ -83,8 +78,6 @@ def to_program(module: nn.Module, inputs: tuple[torch.Tensor, ...], *, quantized
             torch.export.save(program, buffer)
     except Exception as error:
         raise ExportError(f"capturing the network for LiteRT failed: {str(error)[:400]}") from error
-    finally:
-        logging.disable(previous)
     return buffer.getvalue()
 
 

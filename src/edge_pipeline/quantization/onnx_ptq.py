@@ -1,10 +1,6 @@
 """AIMET post-training quantization of an ONNX model, without its PyTorch code."""
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_pipeline.core.errors import QuantizationError
+from edge_pipeline.core.quiet import quiet
 
 Sample = Mapping[str, NDArray[Any]]
 """The inputs of one inference, batch 1, by name."""
@@ -54,7 +51,7 @@ def quantize_onnx(
         QuantizationError: the model cannot be simulated or exported, a sample or an output is NaN or infinite, or there
             is no sample.
     """
-    with _quiet():
+    with quiet():
         model = _prepared(model_bytes, equalize)
         limits = _limits(model)
         sim = _simulation(model, scheme, config)
@@ -252,15 +249,3 @@ def _about(model: Any, problem: str) -> str:
 def _said(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0].rstrip(".")[:300]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)

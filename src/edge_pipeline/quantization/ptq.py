@@ -1,30 +1,16 @@
 """AIMET post-training quantization: prepare, fold or equalize, simulate, calibrate."""
 
-import contextlib
 import copy
-import io
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import fx, nn
 
 from edge_pipeline.core.errors import QuantizationError
+from edge_pipeline.core.quiet import quiet
 from edge_pipeline.quantization.rewrite import without_identities, without_transposed_convolutions
 from edge_pipeline.quantization.structure import settle
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """AIMET prints its own progress and warnings that mean nothing to a user."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(previous)
 
 
 def prepare(net: nn.Module, inputs: tuple[torch.Tensor, ...], *, equalize: bool) -> fx.GraphModule:
@@ -37,7 +23,7 @@ def prepare(net: nn.Module, inputs: tuple[torch.Tensor, ...], *, equalize: bool)
     Raises:
         QuantizationError: the network cannot be traced.
     """
-    with _quiet():
+    with quiet():
         from aimet_torch.batch_norm_fold import fold_all_batch_norms
         from aimet_torch.cross_layer_equalization import equalize_model
         from aimet_torch.model_preparer import prepare_model
@@ -63,7 +49,7 @@ def simulate(prepared: fx.GraphModule, inputs: tuple[torch.Tensor, ...], *, sche
 
     The same network gives the same structure, so that the state of a calibrated simulation loads into it.
     """
-    with _quiet():
+    with quiet():
         from aimet_torch.common.defs import QuantScheme
         from aimet_torch.v2.quantsim import QuantizationSimModel
 
@@ -100,7 +86,7 @@ def calibrate(sim: Any, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
                     raise QuantizationError("the network's output is NaN or infinite on a calibration sample")
                 seen += len(inputs[0])
 
-    with _quiet():
+    with quiet():
         sim.compute_encodings(forward)
     if not seen:
         raise QuantizationError("the calibration set has no samples; raise `quantize.calibration_images`")
@@ -108,7 +94,7 @@ def calibrate(sim: Any, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
 
 def encodings(sim: Any) -> dict[str, Any]:
     """Return scale, offset and bit width of every quantizer by its module's name."""
-    with _quiet():
+    with quiet():
         found: dict[str, Any] = {}
         for name, quantizer in sim.model.named_modules():
             get = getattr(quantizer, "get_encodings", None)
