@@ -69,7 +69,7 @@ class Project:
         """Run `kedro ...` to its end."""
         process = self.start(*arguments, **environment)
         try:
-            output, _ = process.communicate(timeout=420)
+            output, _ = process.communicate(timeout=900)
         finally:
             kill_session(process)
         return Result(process.returncode, output)
