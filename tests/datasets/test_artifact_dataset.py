@@ -163,3 +163,10 @@ def test_a_changed_parent_in_the_manifest_is_noticed(
     change_byte(path / "manifest.json", b"www", b"wxw")
     with refused(str(path)):
         saved.load()
+
+
+def test_an_artifact_without_files_is_kept_too(tmp_path: Path) -> None:
+    dataset = ArtifactDataset(str(tmp_path / "new" / "folder"))
+    empty = Artifact("predictions", {}, {"weights": "w"}, details={"samples": [1]})
+    dataset.save(empty)
+    assert dataset.load() == empty

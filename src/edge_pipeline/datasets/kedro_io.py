@@ -119,7 +119,7 @@ class ArtifactDataset(_StageDataset):
         (self._path / MANIFEST).unlink(missing_ok=True)
         for name, content in data.files.items():
             write_atomically(self._path / name, content)
-        for path in self._path.iterdir():
+        for path in self._path.iterdir() if self._path.is_dir() else ():
             if path.is_file() and path.name not in data.files:
                 path.unlink()
         manifest = {**data.manifest(), "sha256": data.hash}
