@@ -79,7 +79,7 @@ def test_the_mlflow_page_shows_runs_charts_and_comparison(default_run, served, p
         page.get_by_text(name, exact=True).first.wait_for(timeout=30_000)
 
     page.goto(f"{address}/#/experiments/{experiment}/runs?compareRunsMode=CHART")
-    for metric in ("accuracy", "export_sqnr_db"):
+    for metric in ("accuracy", "export_max_difference"):
         page.get_by_text(metric[:9]).first.wait_for(timeout=30_000)
 
     runs = json.dumps([run.info.run_id for run in default_run.runs() if run.data.tags["kind"] == "target"])

@@ -62,7 +62,7 @@ def _trained(
     numbers, multiply_adds = complexity(
         recipes.recipe(spec).build(recipes.without_download(spec)), recipes.dummy_inputs(spec)
     )
-    metrics = {f"best_{key}": value for key, value in best.items() if key.startswith("validation_")}
+    metrics = {f"best_{key}": best[key] for key in ("validation_accuracy", "validation_loss") if key in best}
     metrics |= {f"untrained_{key}": value for key, value in trained.untrained.items()}
     details = {
         "history": list(trained.history),
