@@ -1,5 +1,6 @@
 """What the unit tests share; costly things are made once."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -212,6 +213,19 @@ def default_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def lacking() -> Callable[[str], None]:
     """Skip a test that needs something this machine does not offer; in CI, where it must be there, fail."""
     return pytest.fail if os.environ.get("CI") else pytest.skip
+
+
+@pytest.fixture(scope="session")
+def needs(lacking: Callable[[str], None]) -> Callable[[str], Any]:
+    """Return a function that imports a module of an extra, without which the test is skipped; in CI it fails."""
+
+    def load(name: str) -> Any:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            lacking(f"{name} is not installed")
+
+    return load
 
 
 @pytest.fixture

@@ -103,8 +103,8 @@ def test_a_port_in_use_is_told(project):
     assert "Traceback" not in result.output
 
 
-def test_kedro_viz_shows_the_pipeline_with_previews(served):
-    pytest.importorskip("kedro_viz")
+def test_kedro_viz_shows_the_pipeline_with_previews(served, needs):
+    needs("kedro_viz")
     address = served("viz", "run", "--no-browser")
     nodes = {node["name"]: node for node in json.loads(get(f"{address}/api/main"))["nodes"]}
     assert {"digits", "digits.host-onnx-w8a8", "digits.scorecard"} <= set(nodes)

@@ -13,7 +13,7 @@ from edge_pipeline.pipelines.scorecard.nodes import scorecard
 FLOAT = Target("digits", "host", RuntimeName.ONNX, Precision.FLOAT)
 W8A8 = Target("digits", "host", RuntimeName.ONNX, Precision.W8A8)
 SPEC = ClassifierSpec(recipe="classifier")
-WEIGHTS = Artifact("weights", {})
+WEIGHTS = Artifact("weights", {}, details={"parameters": 13_911_283, "multiply_adds": 62_370_000_000})
 
 
 @pytest.fixture
@@ -51,3 +51,8 @@ def test_a_column_that_nobody_measured_is_left_out(printed: list[str]) -> None:
 def test_a_failed_target_is_marked(printed: list[str]) -> None:
     assert line(printed, W8A8).rstrip().endswith("failed")
     assert "failed" not in line(printed, FLOAT)
+
+
+def test_the_size_of_the_network_is_told_once(printed: list[str]) -> None:
+    expected = "The network has 13,911,283 parameters and takes 62.4 billion multiply-adds an inference."
+    assert printed.count(expected) == 1

@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,15 @@ TIMM = ["mobilenetv3_small_100", "resnet18", "efficientnet_lite0", "ghostnet_100
 NETWORKS = ["efficientnet_lite0", *(f"torchvision.{n}" for n in TORCHVISION), *(f"timm.{n}" for n in TIMM)]
 
 
+@pytest.fixture(autouse=True)
+def library(request: pytest.FixtureRequest, needs: Callable[[str], Any]) -> None:
+    """A test of a network of timm needs timm."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec and str(callspec.params.get("network")).startswith("timm."):
+        needs("timm")
+
+
 def spec(network: str, **changes: Any) -> ClassifierSpec:
-    if network.startswith("timm."):
-        pytest.importorskip("timm")
     settings = {"image_shape": (3, 64, 64), "classes": 7, **changes}
     return ClassifierSpec(recipe="classifier", network=network, **settings)
 

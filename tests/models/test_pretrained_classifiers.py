@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,10 @@ def test_weights_that_cannot_be_downloaded_say_where_to_place_them(unconnected: 
     assert "`finetune.checkpoint`" in message
 
 
-def test_timm_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("timm")
+def test_timm_weights_that_cannot_be_downloaded_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, needs: Callable[[str], Any]
+) -> None:
+    needs("timm")
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -115,10 +118,10 @@ def test_a_size_that_the_weights_do_not_take_is_refused() -> None:
     ],
 )
 def test_pictures_are_normalised_as_the_weights_were_trained(
-    network: str, mean: tuple[float, ...], std: tuple[float, ...]
+    network: str, mean: tuple[float, ...], std: tuple[float, ...], needs: Callable[[str], Any]
 ) -> None:
     if network.startswith("timm."):
-        pytest.importorskip("timm")
+        needs("timm")
     preprocessing = classifier.interface(spec(network)).preprocessing
     assert preprocessing is not None
     assert (preprocessing.mean, preprocessing.std) == (mean, std)

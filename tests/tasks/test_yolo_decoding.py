@@ -1,6 +1,7 @@
 """Boxes, classes and masks from YOLO heads: against ultralytics on a random network, and by hand."""
 
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -196,11 +197,11 @@ def test_many_masks_of_a_large_input_take_little_memory() -> None:
 
 
 @pytest.fixture(scope="module")
-def random_network(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def random_network(tmp_path_factory: pytest.TempPathFactory, needs: Callable[[str], Any]) -> Any:
     """A YOLOv8 with masks whose classes are as unsure as those of a trained one, and an image."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("ultralytics")))
-        tasks = pytest.importorskip("ultralytics.nn.tasks")
+        tasks = needs("ultralytics.nn.tasks")
         torch.manual_seed(0)
         net = tasks.SegmentationModel("yolov8n-seg.yaml", nc=5, verbose=False)
         for module in net.modules():

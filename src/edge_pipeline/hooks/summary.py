@@ -20,6 +20,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 _UNSHOWN = {
     *("target", "device", "runtime", "precision", "pareto", "status", "warnings", "dataset"),
     *("first_inference_ms", "load_ms", "sqnr_sim_db"),
+    *("parameters", "multiply_adds"),
 }
 
 
@@ -40,9 +41,24 @@ def print_scorecard(console: Console, table: Any) -> None:
         view.add_row(row["target"], *numbers, mark if row["status"] == "ok" else "failed")
     console.print()
     console.print(view)
+    first = table.iloc[0] if len(table) else {"parameters": None}
+    if first["parameters"] is not None:
+        console.print(
+            f"The network has {first['parameters']:,.0f} parameters and takes {_amount(first['multiply_adds'])} "
+            "multiply-adds an inference.",
+            highlight=False,
+        )
     if table["dataset"].astype(str).str.endswith("(generated)").any():
         console.print("Accuracy on generated images: it says nothing about real ones.", style="yellow")
     for row in table.to_dict("records"):
         if row["warnings"]:
             console.print(f"[yellow]{row['target']}:[/] {row['warnings']}", highlight=False, soft_wrap=True)
     console.print()
+
+
+def _amount(number: float) -> str:
+    """Return a large number in thousands, millions or billions."""
+    for unit, size in (("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f}"

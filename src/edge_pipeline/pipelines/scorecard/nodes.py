@@ -28,6 +28,9 @@ OF_TASK = {
 }
 """Metrics of a task that people compare beside the headline; the user's own metrics join them."""
 
+OF_NETWORK = ("parameters", "multiply_adds")
+"""Columns that say how large the float network is; the same number for every target."""
+
 Result = Profile | Validation | Failure | None
 
 
@@ -54,9 +57,22 @@ def scorecard(
     numbers = tuple(dict.fromkeys((*MEASURED, *OF_TASK.get(spec.task, ()), *own)))
     rows = [row(target, pair, numbers) for target, pair in zip(targets, pairs, strict=True) if any(pair)]
     add_comparisons(rows)
+    network = {} if isinstance(weights, Failure) else weights.details
     for one in rows:
+        one |= {key: network.get(key) for key in OF_NETWORK}
         one["dataset"] = f"{spec.dataset.type}{' (generated)' if spec.dataset.generated else ''}"
-    columns = ["target", "device", "runtime", "precision", *numbers, "pareto", "status", "warnings", "dataset"]
+    columns = [
+        "target",
+        "device",
+        "runtime",
+        "precision",
+        *numbers,
+        *OF_NETWORK,
+        "pareto",
+        "status",
+        "warnings",
+        "dataset",
+    ]
     classes = validations[0].classes if validations else ()
     return (
         pd.DataFrame(rows, columns=columns),
