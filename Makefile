@@ -11,7 +11,7 @@ run: $(VENV)/.run
 	$(VENV)/bin/kedro run
 
 test: $(VENV)/.test
-	$(VENV)/bin/pytest --cov
+	$(VENV)/bin/pytest --cov -n auto --maxprocesses 4 --dist loadgroup
 
 check: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -32,6 +32,18 @@ from edge_pipeline.models.spec import ClassifierSpec, ModelSpec
 
 REPOSITORY = Path(__file__).parents[1]
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores, also with what they start
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let workers share the tests by file, and begin with the models' whole jobs, each of which takes minutes."""
+    for item in items:
+        model = getattr(item, "callspec", None) if item.path.stem == "test_models" else None
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {model.id if model else ''} {item.path.parent}"))
+    items.sort(key=lambda item: item.path.stem != "test_models")
+
 
 def made(result: Any) -> Any:
     """Return what a stage made; a `Failure` fails the test with its own words."""
