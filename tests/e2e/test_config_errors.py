@@ -75,5 +75,7 @@ def test_an_environment_that_does_not_exist_is_refused(project):
 
 def test_a_runner_that_loses_the_hooks_is_refused(project):
     short = tempfile.gettempdir()  # the runner's sockets do not take a long path
-    project.kedro("run", "--runner", "ParallelRunner", TMPDIR=short).refused("ParallelRunner cannot be used", "ThreadRunner")
+    project.kedro("run", "--runner", "ParallelRunner", TMPDIR=short).refused(
+        "ParallelRunner cannot be used", "ThreadRunner"
+    )
     assert nothing_was_run(project)
