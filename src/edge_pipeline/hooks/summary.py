@@ -41,11 +41,10 @@ def print_scorecard(console: Console, table: Any) -> None:
         view.add_row(row["target"], *numbers, mark if row["status"] == "ok" else "failed")
     console.print()
     console.print(view)
-    first = table.iloc[0] if len(table) else {"parameters": None}
-    if first["parameters"] is not None:
+    size, cost = (table[name].iloc[0] if len(table) else None for name in ("parameters", "multiply_adds"))
+    if size is not None and cost is not None:
         console.print(
-            f"The network has {first['parameters']:,.0f} parameters and takes {_amount(first['multiply_adds'])} "
-            "multiply-adds an inference.",
+            f"The network has {size:,.0f} parameters and takes {_amount(cost)} multiply-adds an inference.",
             highlight=False,
         )
     if table["dataset"].astype(str).str.endswith("(generated)").any():
