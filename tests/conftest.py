@@ -98,25 +98,24 @@ def net(weights: Artifact, spec: ModelSpec) -> Any:
 
 
 @pytest.fixture(scope="session")
-def simulation(weights: Artifact, spec: ModelSpec, small_split: Split) -> Artifact:
+def simulation(
+    weights: Artifact, spec: ModelSpec, small_split: Split, tmp_path_factory: pytest.TempPathFactory
+) -> Artifact:
     """A calibrated AIMET simulation, as the quantize stage keeps it."""
     from edge_pipeline.pipelines.quantize.nodes import quantize
     from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
 
-    return made(quantize(small_split, weights, QuantizeParameters(), spec=spec, subject="digits/w8a8"))
+    folder = tmp_path_factory.mktemp("ladder")
+    fixed = {"spec": spec, "precision": Precision.W8A8, "hexagon": "v73", "high": "float", "subject": "digits/w8a8"}
+    return made(quantize(small_split, weights, folder, QuantizeParameters(), **fixed))
 
 
 @pytest.fixture(scope="session")
 def sim(simulation: Artifact, weights: Artifact, spec: ModelSpec) -> Any:
     """The same simulation, alive, as the export stage takes it; not to be changed."""
-    from edge_pipeline.models.checkpoints import state_from_bytes
-    from edge_pipeline.pipelines.quantize.nodes import build_simulation
-    from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
+    from edge_pipeline.pipelines.quantize.nodes import restored_simulation
 
-    restored = build_simulation(spec, weights, QuantizeParameters())
-    restored.model.load_state_dict(state_from_bytes(simulation.files["simulation.pt"], "simulation.pt"))
-    restored.model.eval()
-    return restored
+    return restored_simulation(spec, weights, simulation)
 
 
 @pytest.fixture(scope="session")
@@ -137,13 +136,17 @@ def exported(weights: Artifact, simulation: Artifact, spec: ModelSpec, small_spl
 @pytest.fixture(scope="session")
 def onnx_compiled(exported: dict[Precision, Artifact]) -> dict[Precision, Artifact]:
     """What ONNX Runtime's compiler makes, for each precision."""
-    return {precision: _compiled(exported, RuntimeName.ONNX, precision) for precision in Precision}
+    return {
+        precision: _compiled(exported, RuntimeName.ONNX, precision) for precision in (Precision.FLOAT, Precision.W8A8)
+    }
 
 
 @pytest.fixture(scope="session")
 def litert_compiled(exported: dict[Precision, Artifact]) -> dict[Precision, Artifact]:
     """What LiteRT's converter makes, for each precision. Takes 10 seconds each: mark tests that use it `slow`."""
-    return {precision: _compiled(exported, RuntimeName.TFLITE, precision) for precision in Precision}
+    return {
+        precision: _compiled(exported, RuntimeName.TFLITE, precision) for precision in (Precision.FLOAT, Precision.W8A8)
+    }
 
 
 def _compiled(exported: dict[Precision, Artifact], name: RuntimeName, precision: Precision) -> Artifact:

@@ -31,9 +31,13 @@ def test_every_stage_is_there_once_for_what_it_belongs_to(pipeline: Pipeline) ->
     assert len(pipeline.nodes) == 18
 
 
-def test_everything_is_made_from_parameters_and_checkpoints_alone(pipeline: Pipeline) -> None:
+FOLDERS = {"digits.checkpoints", "digits.w8a8.ladder"}
+"""Where stages keep files of their own."""
+
+
+def test_everything_is_made_from_parameters_and_folders_alone(pipeline: Pipeline) -> None:
     stages = ("split", "finetune", "quantize", "export", "compile", "profile", "validate")
-    assert pipeline.inputs() == {"digits.checkpoints", *(f"params:digits.{stage}" for stage in stages)}
+    assert pipeline.inputs() == {*FOLDERS, *(f"params:digits.{stage}" for stage in stages)}
 
 
 def test_the_results_are_the_tables_and_figures_of_the_model_and_of_each_target(pipeline: Pipeline) -> None:
@@ -80,7 +84,7 @@ def test_a_precision_as_a_tag_runs_all_it_needs_and_no_other_precision(pipeline:
 def test_what_a_tag_runs_can_be_run_from_nothing(pipeline: Pipeline, tag: str) -> None:
     part = pipeline.only_nodes_with_tags(tag)
     scorecards = {name for name in part.inputs() if name.endswith((".profile", ".validation"))}
-    assert {one for one in part.inputs() - scorecards if not one.startswith("params:")} == {"digits.checkpoints"}
+    assert {one for one in part.inputs() - scorecards if not one.startswith("params:")} <= FOLDERS
 
 
 def test_a_stage_as_a_tag_runs_that_stage_of_all_targets(pipeline: Pipeline) -> None:
@@ -94,7 +98,7 @@ def test_the_default_pipeline_holds_the_default_models_only(default_configuratio
         "third": {"recipe": "classifier"},
     }
     found = assemble({**default_configuration, "models": models})
-    assert set(found) == {"__default__", *models}
+    assert set(found) == {"__default__", *models, *(f"{model}.sensitivity" for model in models)}
     assert names(found["__default__"]) == names(found["digits"]) | names(found["second"])
 
 

@@ -67,7 +67,7 @@ def test_what_is_said_counts() -> None:
         ({"targets": {"runtimes": ["onx"]}}, ".targets.runtimes.0: 'onx' is not known; did you mean 'onnx'?"),
         (
             {"targets": {"precisions": ["float", "int4"]}},
-            ".targets.precisions.1: 'int4' is not known; valid names: float, w8a8",
+            ".targets.precisions.1: 'int4' is not known; valid names: float, float16, mixed, w4a16, w4a8, w8a16, w8a8",
         ),
         (
             {"targets": {"devices": ["hots"]}},

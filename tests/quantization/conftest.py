@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from edge_pipeline.quantization import ptq
 from edge_pipeline.quantization.export import to_onnx
+from edge_pipeline.quantization.layout import Layout
 from edge_pipeline.runtimes.session import open_session, run
 
 
@@ -115,7 +116,7 @@ def simulate() -> Callable[..., Any]:
     def make(net: nn.Module, *samples: torch.Tensor, calibrated: bool = True, equalize: bool = False) -> Any:
         inputs = tuple(torch.zeros_like(one[:1]) for one in samples)
         prepared = ptq.prepare(net, inputs, equalize=equalize)
-        simulation = ptq.simulate(prepared, inputs, scheme="min_max", config="htp_v73")
+        simulation = ptq.simulate(prepared, inputs, Layout(scheme="min_max"))
         if calibrated:
             ptq.calibrate(simulation, [samples])
             simulation.model.eval()

@@ -11,6 +11,7 @@ from edge_pipeline.core.types import Artifact
 from edge_pipeline.models import recipes
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.quantization import ptq
+from edge_pipeline.quantization.layout import Layout
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def simulate(net: Any, spec: ModelSpec) -> Callable[[str], Any]:
 
     def make(scheme: str) -> Any:
         inputs = recipes.dummy_inputs(spec)
-        return ptq.simulate(ptq.prepare(net, inputs, equalize=True), inputs, scheme=scheme, config="htp_v73")
+        return ptq.simulate(ptq.prepare(net, inputs, equalize=True), inputs, Layout(scheme=scheme))
 
     return make
 

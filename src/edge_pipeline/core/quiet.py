@@ -13,7 +13,11 @@ def quiet(level: int = logging.WARNING) -> Iterator[None]:
     previous = logging.root.manager.disable
     logging.disable(level)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -10,10 +10,26 @@ from edge_pipeline.core.files import json_bytes, sha256
 
 
 class Precision(StrEnum):
-    """Number formats of weights (w) and activations (a), in AI Hub's terms."""
+    """Number formats of weights (w) and activations (a), in AI Hub's terms; `mixed` differs from layer to layer."""
 
     FLOAT = "float"
+    FLOAT16 = "float16"
     W8A8 = "w8a8"
+    W8A16 = "w8a16"
+    W4A8 = "w4a8"
+    W4A16 = "w4a16"
+    MIXED = "mixed"
+
+    @property
+    def quantized(self) -> bool:
+        """Whether there is an AIMET simulation of it."""
+        return self not in (Precision.FLOAT, Precision.FLOAT16)
+
+    @property
+    def bits(self) -> tuple[int, int] | None:
+        """Bits of the integers of weights and of activations; `None` where they are not the same everywhere."""
+        weights, _, activations = self.value.removeprefix("w").partition("a")
+        return (int(weights), int(activations)) if weights.isdigit() else None
 
 
 class RuntimeName(StrEnum):

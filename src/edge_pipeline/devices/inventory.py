@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 class DeviceSpec(BaseModel):
-    """An entry of devices.yml."""
+    """An entry of devices.yml. `hexagon` is the version of its NPU, whose rules quantization follows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["host"]
+    hexagon: Literal["v68", "v69", "v73", "v75", "v79", "v81"] | None = None
 
 
 class Device(Protocol):

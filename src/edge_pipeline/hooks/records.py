@@ -6,7 +6,7 @@ import math
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -89,6 +89,38 @@ def training_record(
     )
 
 
+def sensitivity_name(owner: str) -> str:
+    """Return the name of the run of a sensitivity report: `yolov8_det.w8a8` becomes `yolov8_det/sensitivity/w8a8`."""
+    model, _, precision = owner.partition(".")
+    return f"{model}/sensitivity/{precision}"
+
+
+def sensitivity_record(
+    owner: str, project: Project, shared_tags: Mapping[str, str], report: Artifact | Failure, times: Times
+) -> RunRecord:
+    """Return the run of a sensitivity report: its table, chart and overrides."""
+    model, _, precision = owner.partition(".")
+    failed = isinstance(report, Failure)
+    files: Mapping[str, bytes] = {} if isinstance(report, Failure) else report.files
+    tables: dict[str, dict[str, list[Any]]] = {}
+    if isinstance(report, Artifact):
+        import pandas as pd
+
+        table = pd.read_csv(io.BytesIO(report.files["sensitivity.csv"]))
+        tables["sensitivity"] = {str(name): table[name].tolist() for name in table.columns}
+    return RunRecord(
+        sensitivity_name(owner),
+        project.tracking.experiment,
+        "FAILED" if failed else "FINISHED",
+        times.started,
+        times.ended,
+        {**model_params(model, project), "precision": precision},
+        {**shared_tags, "kind": "sensitivity", "model": model, **_generated(model, project), **_failure_tags([report])},
+        files=files,
+        tables=tables,
+    )
+
+
 def target_record(
     target: Target,
     project: Project,
@@ -111,12 +143,20 @@ def target_record(
     tags = {**shared_tags, "kind": "target", "model": target.model, **_generated(target.model, project), **failures}
     metrics: dict[str, float] = {}
     files: dict[str, bytes] = {}
+    tables: dict[str, dict[str, list[Any]]] = {}
     if isinstance(exported, Artifact):
         files["onnx/model.onnx"] = exported.files["model.onnx"]
         metrics["export_sqnr_db"] = exported.details["onnx_vs_source_sqnr_db"]
         metrics["export_max_difference"] = exported.details["onnx_vs_source_max_difference"]
         tags["dataset_hash"] = exported.parents["dataset"]
         tags["weights_hash"] = exported.parents["weights"]
+        quantization = exported.details.get("quantization", {})
+        if quantization:
+            files["quantization.json"] = _json(quantization)
+            tags["techniques"] = ", ".join(quantization.get("techniques", ())) or "calibration only"
+        if quantization.get("warnings"):
+            tags["calibration_warnings"] = "; ".join(quantization["warnings"])
+        tables |= _ladder_table(quantization.get("ladder", ()))
     if isinstance(compiled, Artifact):
         files |= {"compiled/manifest.json": _json(compiled.manifest()), **_under("compiled", compiled.files)}
         tags["artifact_hash"] = compiled.hash
@@ -145,8 +185,15 @@ def target_record(
         target_params(target, project),
         tags,
         _finite(metrics),
+        tables=tables,
         files=files,
     )
+
+
+def _ladder_table(attempts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[Any]]]:
+    """Return what automatic quantization tried, one row a step, as a table of that name."""
+    columns = ("rung", "metric", "sqnr_db", "seconds", "met", "kept", "note")
+    return {"ladder": {key: [one[key] for one in attempts] for key in columns}} if attempts else {}
 
 
 def model_params(model: str, project: Project) -> dict[str, str]:

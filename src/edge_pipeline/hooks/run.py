@@ -34,6 +34,7 @@ class Run:
         outputs = set(pipeline.all_outputs())
         self._scorecards = [model for model in project.models if f"{model}.scorecard" in outputs]
         self._trainings = [model for model in project.models if f"{model}.weights" in outputs]
+        self._reports = {name.removesuffix(".sensitivity") for name in outputs if name.endswith(".sensitivity")}
         self._targets = {
             f"{target.model}.{target.slug}": target
             for model, spec in project.models.items()
@@ -76,6 +77,11 @@ class Run:
                 params = records.model_params(owner, self._project)
                 tags = {**self._tags, "kind": "training", "model": owner}
                 self._tracker.begin(f"{owner}/training", params, tags)
+            elif kind == "sensitivity":
+                model, _, precision = owner.partition(".")
+                params = {**records.model_params(model, self._project), "precision": precision}
+                tags = {**self._tags, "kind": "sensitivity", "model": model}
+                self._tracker.begin(records.sensitivity_name(owner), params, tags)
             elif owner in self._targets:
                 target = self._targets[owner]
                 tags = {**self._tags, "kind": "target", "model": target.model}
@@ -92,6 +98,8 @@ class Run:
                 owner, _, kind = name.rpartition(".")
                 if kind == "weights":
                     self._log_training(owner)
+                elif kind == "sensitivity":
+                    self._log_sensitivity(owner)
                 elif owner in self._targets and all(f"{owner}.{k}" in self._results for k in KINDS[2:]):
                     self._log_target(owner)
 
@@ -106,6 +114,8 @@ class Run:
             self._log_training(model)
         for owner in self._targets:
             self._log_target(owner)
+        for owner in self._reports:
+            self._log_sensitivity(owner)
         tables = {model: self._load(f"{model}.scorecard") for model in self._scorecards}
         tables = {model: table.astype(object).where(table.notna(), None) for model, table in tables.items()}
         for model, table in tables.items():
@@ -168,6 +178,14 @@ class Run:
         self._tracker.complete(records.target_record(target, self._project, self._tags, results, times))
         for kind in KINDS[1:]:
             self._results.pop(f"{owner}.{kind}", None)
+
+    def _log_sensitivity(self, owner: str) -> None:
+        name = records.sensitivity_name(owner)
+        found = None if name in self._logged else self._load(f"{owner}.sensitivity")
+        if found is not None:
+            self._logged.add(name)
+            times = self._tracker.times(name)
+            self._tracker.complete(records.sensitivity_record(owner, self._project, self._tags, found, times))
 
     def _gather(self, target: Target) -> dict[str, Any]:
         """Return the results of `target` that belong together; those of older artifacts are left out."""

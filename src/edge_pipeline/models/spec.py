@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
+from edge_pipeline.core.errors import suggest
 from edge_pipeline.core.interface import Postprocessing
 from edge_pipeline.core.types import Precision, RuntimeName, Target
 from edge_pipeline.datasets.spec import DatasetSpec, DigitsSpec, FactorySpec, Task
@@ -19,11 +20,22 @@ class _Entry(BaseModel):
 
 
 class Targets(_Entry):
-    """Every combination of the three is one target."""
+    """Every combination of the three is one target, but for those that `exclude` names as `runtime/precision`."""
 
     devices: tuple[str, ...] = Field(("host",), min_length=1)
     runtimes: tuple[RuntimeName, ...] = Field((RuntimeName.ONNX, RuntimeName.TFLITE), min_length=1)
     precisions: tuple[Precision, ...] = Field((Precision.FLOAT, Precision.W8A8), min_length=1)
+    exclude: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_left(self) -> "Targets":
+        known = [f"{runtime}/{precision}" for runtime in self.runtimes for precision in self.precisions]
+        for name in self.exclude:
+            if name not in known:
+                raise ValueError(f"exclude: '{name}' is none of these targets; {suggest(name, known)}")
+        if set(known) <= set(self.exclude):
+            raise ValueError("exclude leaves no target")
+        return self
 
     @field_validator("devices", "runtimes", "precisions")
     @classmethod
@@ -86,6 +98,7 @@ class BaseSpec(_Entry):
             for device in t.devices
             for runtime in t.runtimes
             for precision in t.precisions
+            if f"{runtime}/{precision}" not in t.exclude
         )
 
 

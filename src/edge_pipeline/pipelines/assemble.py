@@ -10,14 +10,23 @@ from edge_pipeline.pipelines.finetune import pipeline as finetune
 from edge_pipeline.pipelines.profile import pipeline as profile
 from edge_pipeline.pipelines.quantize import pipeline as quantize
 from edge_pipeline.pipelines.scorecard import pipeline as scorecard
+from edge_pipeline.pipelines.sensitivity import pipeline as sensitivity
 from edge_pipeline.pipelines.validate import pipeline as validate
 
 
 def pipelines(project: Project) -> dict[str, Pipeline]:
-    """Return one pipeline per model, and `__default__` with those of the default models."""
+    """Return one pipeline per model, `__default__` with those of the default models, and the sensitivity reports.
+
+    The report of a model is the pipeline `<model>.sensitivity`; it takes what the model's pipeline has made.
+    """
     found = {name: model_pipeline(name, spec, project) for name, spec in project.models.items()}
     default = [found[name] for name, spec in project.models.items() if spec.default]
-    return {**found, "__default__": sum(default, start=Pipeline([]))}
+    reports = {
+        f"{name}.sensitivity": Pipeline(nodes, tags=[name, spec.task])
+        for name, spec in project.models.items()
+        if (nodes := sensitivity.nodes(name, spec))
+    }
+    return {**found, **reports, "__default__": sum(default, start=Pipeline([]))}
 
 
 def model_pipeline(model: str, spec: ModelSpec, project: Project) -> Pipeline:
@@ -26,7 +35,9 @@ def model_pipeline(model: str, spec: ModelSpec, project: Project) -> Pipeline:
     nodes = finetune.nodes(model, spec, targets)
     for precision in spec.targets.precisions:
         mine = [target for target in targets if target.precision is precision]
-        nodes += quantize.nodes(model, spec, precision, mine)
+        if not mine:
+            continue
+        nodes += quantize.nodes(model, spec, precision, mine, project.devices)
         nodes += export.nodes(model, spec, precision, mine)
     for target in targets:
         device = project.devices[target.device]

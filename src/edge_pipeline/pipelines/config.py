@@ -11,9 +11,11 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from edge_pipeline.core.errors import ConfigError, suggest
+from edge_pipeline.core.types import Precision
 from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.models.spec import CustomSpec, ModelSpec
 from edge_pipeline.pipelines.parameters import ModelParameters
+from edge_pipeline.runtimes.base import PRECISIONS
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -71,11 +73,25 @@ def parse(
                     f"models.yml: {name}.targets.devices: no device '{device}' in devices.yml; "
                     f"{suggest(device, devices)}"
                 )
+    for name, spec in typed_models.items():
+        unfit = dict.fromkeys(
+            (target.runtime, target.precision)
+            for target in spec.expand(name)
+            if target.precision not in PRECISIONS[target.runtime]
+        )
+        problems += [
+            f"models.yml: {name}.targets: the runtime '{runtime}' cannot run '{precision}', only "
+            f"{', '.join(PRECISIONS[runtime])}; leave it out with `exclude: [{runtime}/{precision}]`"
+            for runtime, precision in unfit
+        ]
     mine = {name: parameters.get(name) or {} for name in models}
     typed_parameters = _typed_all(ModelParameters, mine, "parameters", problems)
     for name in set(parameters) - set(models):
         if isinstance(name, str) and difflib.get_close_matches(name, models, n=1, cutoff=0.75):
             problems.append(f"parameters: no model '{name}' in models.yml; {suggest(name, models)}")
+    for name, parameters_ in typed_parameters.items():
+        if name in typed_models:
+            problems += _unfit_layers(name, typed_models[name], parameters_)
     settings = _typed(TrackingSpec, tracking, "mlflow.yml", problems)
     if problems or settings is None:
         raise ConfigError(problems)
@@ -86,6 +102,22 @@ def parse(
         {name: _started(one, root) for name, one in typed_parameters.items()},
         settings,
     )
+
+
+def _unfit_layers(name: str, spec: ModelSpec, parameters: ModelParameters) -> list[str]:
+    """Return what is wrong with precisions of single layers that a runtime among the targets does not have."""
+    quantize = parameters.quantize
+    asked: dict[str, str] = {f"overrides.{layer}": one for layer, one in quantize.overrides.items()}
+    asked |= {"mixed.high": quantize.mixed.high} if Precision.MIXED in spec.targets.precisions else {}
+    asked |= {"auto.high": quantize.auto.high} if quantize.auto else {}
+    runtimes = {target.runtime for target in spec.expand(name) if target.precision.quantized}
+    return [
+        f"parameters: {name}.quantize.{key}: '{one}' cannot be run by '{runtime}', which is among the targets; set "
+        "'float', or leave that runtime out"
+        for key, one in asked.items()
+        for runtime in sorted(runtimes)
+        if one in tuple(Precision) and Precision(one) not in PRECISIONS[runtime]
+    ]
 
 
 def _named(content: Any, file: str, problems: list[str]) -> dict[str, Any]:

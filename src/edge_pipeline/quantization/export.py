@@ -13,6 +13,8 @@ from edge_pipeline.core.errors import ExportError
 from edge_pipeline.core.quiet import quiet
 from edge_pipeline.quantization.onnx_idle import drop_idle_activations
 
+FLOAT16_MAX = 65504.0
+
 
 def to_onnx(
     module: nn.Module,
@@ -55,6 +57,63 @@ def to_onnx(
     return bytes(model.SerializeToString())
 
 
+def to_float16(model_bytes: bytes) -> bytes:
+    """Return an ONNX model that computes in float16; its inputs and outputs stay float32.
+
+    Raises:
+        ExportError: a number of the model is too large for float16, or an operator has no such form.
+    """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    model = onnx.load_from_string(model_bytes)
+    large = [t.name for t in model.graph.initializer if _largest(t) > FLOAT16_MAX]
+    if large:
+        raise ExportError(f"'{large[0]}' holds numbers beyond {FLOAT16_MAX:.0f}, the largest of float16")
+    try:
+        with quiet():
+            sorted_ = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
+            sorted_.topological_sort()
+            converted = onnx.shape_inference.infer_shapes(sorted_.model, strict_mode=True)
+            onnx.checker.check_model(converted, full_check=True)
+    except Exception as error:
+        raise ExportError(f"the conversion to float16 failed: {str(error)[:400]}") from error
+    return bytes(converted.SerializeToString())
+
+
+def to_encodings(
+    sim: Any,
+    inputs: tuple[torch.Tensor, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    *,
+    opset: int,
+    version: str,
+) -> tuple[bytes, bytes]:
+    """Return a float ONNX model and the `.encodings` file for it, as Qualcomm's QAIRT and AI Hub take them.
+
+    Raises:
+        ExportError: an operator has no ONNX form.
+    """
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = Path(folder) / "model.onnx"
+        try:
+            sim.onnx.export(
+                inputs,
+                str(path),
+                encoding_version=version,
+                export_int32_bias=True,
+                input_names=list(input_names),
+                output_names=list(output_names),
+                opset_version=opset,
+                dynamo=False,
+            )
+        except Exception as error:
+            raise ExportError(f"writing the encodings failed: {str(error)[:400]}") from error
+        return path.read_bytes(), path.with_suffix(".encodings").read_bytes()
+
+
 def to_program(module: nn.Module, inputs: tuple[torch.Tensor, ...], *, quantized: bool) -> bytes:
     """Return a `.pt2` exported program; AIMET's encodings are in it as signed quantize operators.
 
@@ -91,3 +150,10 @@ def _make_biases_uneven(program: torch.export.ExportedProgram) -> None:
             uneven = values.detach().clone()
             uneven[0] = torch.nextafter(uneven[0], torch.full_like(uneven[0], torch.inf))
             program.state_dict[name] = nn.Parameter(uneven, requires_grad=False)
+
+
+def _largest(tensor: Any) -> float:
+    from onnx.numpy_helper import to_array
+
+    values = to_array(tensor)
+    return float(abs(values).max()) if values.dtype.kind == "f" and values.size else 0.0

@@ -33,9 +33,15 @@ class QuantizedOnnx:
 
 
 def quantize_onnx(
-    model_bytes: bytes, samples: Iterable[Sample], *, scheme: str, config: str, equalize: bool = False
+    model_bytes: bytes,
+    samples: Iterable[Sample],
+    *,
+    scheme: str,
+    config: str,
+    equalize: bool = False,
+    bits: tuple[int, int] = (8, 8),
 ) -> QuantizedOnnx:
-    """Fold batch norms, equalize if asked, calibrate 8-bit weights and activations, and export.
+    """Fold batch norms, equalize if asked, calibrate weights and activations, and export.
 
     Equalization (Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019) works
     through ReLU only; layers around ReLU6 stay as they are.
@@ -46,6 +52,7 @@ def quantize_onnx(
         scheme: `min_max` or `tf_enhanced`.
         config: AIMET's name of the hardware's rules, `htp_v73`.
         equalize: whether to equalize the ranges of channels across layers.
+        bits: of weights and of activations.
 
     Raises:
         QuantizationError: the model cannot be simulated or exported, a sample or an output is NaN or infinite, or there
@@ -54,7 +61,7 @@ def quantize_onnx(
     with quiet():
         model = _prepared(model_bytes, equalize)
         limits = _limits(model)
-        sim = _simulation(model, scheme, config)
+        sim = _simulation(model, scheme, config, bits)
         _calibrate(sim, samples)
         exported = _export(sim, limits)
 
@@ -109,14 +116,14 @@ def _equalize(model: Any) -> None:
     HighBiasFold(model).bias_fold(scaled, {layer.name: norm for layer, norm in after + before})
 
 
-def _simulation(model: Any, scheme: str, config: str) -> Any:
+def _simulation(model: Any, scheme: str, config: str, bits: tuple[int, int]) -> Any:
     from aimet_onnx import QuantizationSimModel
 
     try:
         sim = QuantizationSimModel(
             model,
-            param_type="int8",
-            activation_type="int8",
+            param_type=f"int{bits[0]}",
+            activation_type=f"int{bits[1]}",
             quant_scheme=scheme,
             config_file=config,
             session_options_kwargs={"intra_op_num_threads": 1},

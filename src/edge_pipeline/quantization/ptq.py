@@ -1,7 +1,9 @@
 """AIMET post-training quantization: prepare, fold or equalize, simulate, calibrate."""
 
 import copy
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,12 +11,15 @@ from torch import fx, nn
 
 from edge_pipeline.core.errors import QuantizationError
 from edge_pipeline.core.quiet import quiet
+from edge_pipeline.quantization.hardware import hardware_rules
+from edge_pipeline.quantization.layout import Layout, apply_overrides
 from edge_pipeline.quantization.rewrite import without_identities, without_transposed_convolutions
-from edge_pipeline.quantization.structure import settle
+from edge_pipeline.quantization.schemes import find_ranges_by
+from edge_pipeline.quantization.structure import fix_ranges, settle
 
 
-def prepare(net: nn.Module, inputs: tuple[torch.Tensor, ...], *, equalize: bool) -> fx.GraphModule:
-    """Return a traced copy with batch norms folded, and channel ranges equalized if asked.
+def prepare(net: nn.Module, inputs: tuple[torch.Tensor, ...], *, equalize: bool, fold: bool = True) -> fx.GraphModule:
+    """Return a traced copy with batch norms folded (unless told not to), and channel ranges equalized if asked.
 
     Cross-layer equalization: Nagel et al., Data-Free Quantization Through Weight Equalization and Bias
     Correction, 2019. The structure depends on the network alone, so weights saved from one prepared copy load
@@ -39,31 +44,36 @@ def prepare(net: nn.Module, inputs: tuple[torch.Tensor, ...], *, equalize: bool)
             ) from error
         if equalize:
             equalize_model(traced, dummy_input=inputs)
-        else:
+        elif fold:
             fold_all_batch_norms(traced, None, dummy_input=inputs)
     return without_identities(traced)
 
 
-def simulate(prepared: fx.GraphModule, inputs: tuple[torch.Tensor, ...], *, scheme: str, config: str) -> Any:
-    """Return an uncalibrated `QuantizationSimModel` with 8-bit weights and activations, its structure settled.
+def simulate(prepared: fx.GraphModule, inputs: tuple[torch.Tensor, ...], layout: Layout) -> Any:
+    """Return an uncalibrated `QuantizationSimModel`, its structure settled.
 
-    The same network gives the same structure, so that the state of a calibrated simulation loads into it.
+    The same network and layout give the same structure, so that the state of a calibrated simulation loads into it.
+
+    Raises:
+        QuantizationError: an override names a layer that is not there.
     """
-    with quiet():
+    with quiet(), tempfile.TemporaryDirectory() as folder:
         from aimet_torch.common.defs import QuantScheme
         from aimet_torch.v2.quantsim import QuantizationSimModel
 
         _leave_float(prepared)
-        schemes = {"min_max": QuantScheme.min_max, "tf_enhanced": QuantScheme.post_training_tf_enhanced}
         sim = QuantizationSimModel(
             prepared,
             inputs,
-            quant_scheme=schemes[scheme],
-            default_output_bw=8,
-            default_param_bw=8,
-            config_file=config,
+            quant_scheme=QuantScheme.min_max if layout.scheme == "min_max" else QuantScheme.post_training_tf_enhanced,
+            default_output_bw=layout.activation_bits,
+            default_param_bw=layout.weight_bits,
+            config_file=str(hardware_rules(layout.hexagon, layout.per_channel, Path(folder))),
         )
         settle(sim.model)
+        apply_overrides(sim.model, layout.overrides)
+        fix_ranges(sim.model)
+        find_ranges_by(sim.model, layout.scheme, layout.percentile)
     return sim
 
 
@@ -90,6 +100,23 @@ def calibrate(sim: Any, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
         sim.compute_encodings(forward)
     if not seen:
         raise QuantizationError("the calibration set has no samples; raise `quantize.calibration_images`")
+
+
+def fill(sim: Any, state: dict[str, torch.Tensor], *, frozen_weights: bool = False) -> None:
+    """Give a simulation of the same structure the state of a calibrated one.
+
+    Args:
+        sim: as `simulate` returns it.
+        state: of the model of the calibrated simulation.
+        frozen_weights: whether another calibration shall leave the ranges of weights as they are.
+    """
+    sim.model.load_state_dict(state)
+    sim.model.eval()
+    if frozen_weights:
+        for layer in sim.model.modules():
+            for quantizer in getattr(layer, "param_quantizers", {}).values():
+                if quantizer is not None:
+                    quantizer.allow_overwrite(False)
 
 
 def encodings(sim: Any) -> dict[str, Any]:

@@ -52,8 +52,8 @@ _MODULES = {
 }
 """AIMET's own modules."""
 
-_FIXED = {"Sigmoid": (0.0, 255 / 256), "Softmax": (0.0, 255 / 256), "Tanh": (-1.0, 127 / 128)}
-"""The ranges that LiteRT's integer kernels demand of these outputs; NPUs use the same."""
+_FIXED = {"Sigmoid": 0.0, "Softmax": 0.0, "Tanh": -1.0}
+"""Outputs whose range LiteRT's integer kernels demand: from here to the last step before 1. NPUs use the same."""
 
 _TORCH_MODULES = (
     nn.ChannelShuffle,
@@ -86,7 +86,8 @@ def settle(model: fx.GraphModule) -> None:
             _fuse_depthwise(node, modules)
             _drop_inner_quantizer(modules[node.target])
     for layer in modules.values():
-        _fix_range(layer)
+        if _fixed(layer):
+            _outputs(layer)[0] = copy.deepcopy(_outputs(layer)[0])
     for members in _groups(model.graph, modules):
         _share(members, modules)
 
@@ -105,13 +106,17 @@ def _drop_inner_quantizer(layer: Any) -> None:
         layer.mul.output_quantizers[0] = None
 
 
-def _fix_range(layer: Any) -> None:
-    if _kind(layer) not in _FIXED or _outputs(layer)[0] is None:
-        return
-    own = copy.deepcopy(_outputs(layer)[0])
-    own.set_range(*_FIXED[_kind(layer)])
-    own.allow_overwrite(False)
-    _outputs(layer)[0] = own
+def fix_ranges(model: nn.Module) -> None:
+    """Set the ranges that calibration must not choose, once all numbers of bits are known."""
+    for layer in model.modules():
+        if _fixed(layer):
+            quantizer, low = _outputs(layer)[0], _FIXED[_kind(layer)]
+            quantizer.set_range(low, 1 - (1 - low) / 2**quantizer.bitwidth)
+            quantizer.allow_overwrite(False)
+
+
+def _fixed(layer: Any) -> bool:
+    return _kind(layer) in _FIXED and _outputs(layer)[0] is not None
 
 
 def _groups(graph: fx.Graph, modules: dict[str, Any]) -> list[list[fx.Node]]:

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, cast
 
 from edge_pipeline.core.errors import CompileError
-from edge_pipeline.core.types import Artifact, RuntimeName, Target
+from edge_pipeline.core.types import Artifact, Precision, RuntimeName, Target
 
 _MODULES = {
     RuntimeName.ONNX: "edge_pipeline.runtimes.onnx",
@@ -13,6 +13,14 @@ _MODULES = {
 }
 
 _EXTRAS = {RuntimeName.TFLITE: ("litert", ("litert-torch", "ai-edge-litert"))}
+
+
+PRECISIONS = {
+    RuntimeName.ONNX: tuple(Precision),
+    RuntimeName.TFLITE: (Precision.FLOAT, Precision.FLOAT16, Precision.W8A8, Precision.MIXED),
+}
+"""What each runtime can run. LiteRT has no operators on activations of 16 bits with AIMET's zero points, nor on 4-bit
+weights of convolutions."""
 
 
 class Runtime(Protocol):

@@ -6,7 +6,7 @@ from pathlib import Path
 from edge_pipeline.core.child import ChildError, run_child
 from edge_pipeline.core.errors import CompileError
 from edge_pipeline.core.files import disk_errors
-from edge_pipeline.core.types import Artifact, Precision, Target
+from edge_pipeline.core.types import Artifact, Target
 from edge_pipeline.runtimes.base import compiled, packages
 
 
@@ -21,7 +21,7 @@ def compile(exported: Artifact, target: Target, *, time_limit_s: float) -> Artif
         source, result = Path(folder) / "model.pt2", Path(folder) / "model.tflite"
         with disk_errors(source):
             source.write_bytes(exported.files["model.pt2"])
-        mode = "float" if target.precision is Precision.FLOAT else "quantized"
+        mode = "quantized" if target.precision.quantized else target.precision.value
         try:
             run_child(
                 "edge_pipeline.runtimes.litert_convert", [str(source), str(result), mode], time_limit_s=time_limit_s

@@ -1,8 +1,9 @@
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from edge_pipeline.core.types import Artifact, Failure, Split
+from edge_pipeline.core.types import Artifact, Failure, Precision, Split
 from edge_pipeline.models.checkpoints import state_to_bytes
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.quantize.nodes import quantize
@@ -12,7 +13,9 @@ QUICK = {"calibration_images": 20, "scheme": "min_max"}
 
 
 def stage(split: Split, weights: Artifact, spec: ModelSpec, **parameters: Any) -> Artifact | Failure:
-    return quantize(split, weights, QuantizeParameters(**{**QUICK, **parameters}), spec=spec, subject="digits/w8a8")
+    given = QuantizeParameters(**{**QUICK, **parameters})
+    fixed: dict[str, Any] = {"precision": Precision.W8A8, "hexagon": "v73", "high": "float", "subject": "digits/w8a8"}
+    return quantize(split, weights, Path("unused"), given, spec=spec, **fixed)
 
 
 def test_calibration_images_are_taken_from_the_training_part_equally_of_each_class(

@@ -17,12 +17,26 @@ if TYPE_CHECKING:
     from edge_pipeline.datasets.base import Samples
     from edge_pipeline.pipelines.references import Tensors
 
-MINIMUM_DB = {Precision.FLOAT: 80.0, Precision.W8A8: 20.0}
+MINIMUM_DB = {
+    Precision.FLOAT: 80.0,
+    Precision.FLOAT16: 40.0,
+    Precision.W8A16: 40.0,
+    Precision.W4A16: 40.0,
+}
 """Below this agreement between the exported file and its source, the export is wrong, not rounded."""
+
+MINIMUM_A8_DB = 20.0
+"""The same where activations are integers of 8 bits."""
+
+NEWER_INTEGERS_OPSET = 21
+"""The first opset that quantizes to 4 and 16 bits."""
 
 ROUNDING_DB = 6.0
 """Engines round differently, which layer by layer grows to the size of the quantization noise itself: an output that
 quantization changes much may differ between engines by so many dB more."""
+
+OF_QUANTIZATION = ("techniques", "layout", "ladder", "warnings")
+"""What is told of a simulation beside every artifact made from it."""
 
 SHOWN = 4
 """Number of test pictures whose predictions are drawn."""
@@ -64,6 +78,7 @@ def export(
     from edge_pipeline.datasets.split import balanced_subset
     from edge_pipeline.pipelines.export.sources import float_source, quantized_source
     from edge_pipeline.pipelines.finetune.nodes import open_samples
+    from edge_pipeline.quantization.export import to_float16
     from edge_pipeline.runtimes.session import open_session, run
 
     samples, interface = open_samples(spec), recipes.interface(spec)
@@ -71,24 +86,30 @@ def export(
     shown = balanced_subset(samples, split.test, SHOWN, split.seed)
     inputs = _inputs(samples, interface, chosen)
     network = float_source(spec, weights)
-    exported_from = network if precision is Precision.FLOAT else quantized_source(spec, weights, source)
+    exported_from = quantized_source(spec, weights, source) if precision.quantized else network
     found = References(
         inputs, network.run(inputs), exported_from.run(inputs), network.run(_inputs(samples, interface, shown))
     )
-    files = {"model.onnx": exported_from.onnx(parameters.opset)}
+    opset: int = parameters.opset
+    if precision.quantized and _has_newer_integers(precision, source):
+        opset = max(opset, NEWER_INTEGERS_OPSET)
+    files = {"model.onnx": exported_from.onnx(opset)}
+    if precision is Precision.FLOAT16:
+        files["model.onnx"] = to_float16(files["model.onnx"])
     session = open_session("onnx", files["model.onnx"], threads=1)
     rows = [run(session, [one[i : i + 1] for one in inputs]) for i in range(len(chosen))]
     outputs = _joined(rows)
     agreement = agreement_db(found.source, outputs, interface)
-    least = MINIMUM_DB[precision]
-    if precision is not Precision.FLOAT:
+    least = MINIMUM_DB.get(precision, MINIMUM_A8_DB)
+    if precision.quantized:
         least = min(least, agreement_db(found.float, found.source, interface) - ROUNDING_DB)
     if not agreement >= least:
         raise ExportError(
             f"the ONNX file differs from what was exported: {agreement:.1f} dB on {len(chosen)} images, at least "
             f"{least:.0f} dB expected"
         )
-    if RuntimeName.TFLITE in spec.targets.runtimes:
+    files |= exported_from.encodings(opset, parameters.encodings_version)
+    if any(target.runtime is RuntimeName.TFLITE and target.precision is precision for target in spec.expand("")):
         files["model.pt2"] = exported_from.program()
     files[FILE] = pack(found)
     tools = {"torch": torch.__version__, "onnx": onnx.__version__}
@@ -102,14 +123,24 @@ def export(
         {
             "precision": precision.value,
             "interface": interface.model_dump(mode="json"),
-            "opset": parameters.opset,
+            "opset": opset,
             "images": list(chosen),
             "shown": list(shown),
+            "quantization": {key: source.details[key] for key in OF_QUANTIZATION if key in source.details},
             "onnx_vs_source_sqnr_db": agreement,
             "onnx_vs_source_max_difference": max(map(max_difference, found.source, outputs)),
             "onnx_vs_float_sqnr_db": agreement_db(found.float, outputs, interface),
         },
     )
+
+
+def _has_newer_integers(precision: Precision, simulation: Artifact) -> bool:
+    """Whether some number of a simulation has 4 or 16 bits."""
+    layout = simulation.details.get("layout")
+    if layout is None:
+        return precision.bits != (8, 8)
+    formats = [Precision(one).bits for one in layout["overrides"].values()]
+    return any(bits not in (None, (8, 8)) for bits in [*formats, (layout["weight_bits"], layout["activation_bits"])])
 
 
 def agreement_db(reference: "Tensors", actual: "Tensors", interface: Interface) -> float:

@@ -12,7 +12,7 @@ from edge_pipeline.pipelines.wiring import bind, stage_node
 
 def nodes(model: str, spec: ModelSpec, precision: Precision, targets: Sequence[Target]) -> list[Node]:
     """Return the node that makes `<precision>.exported` from the weights, or from the simulation."""
-    source = "weights" if precision is Precision.FLOAT else f"{precision}.simulation"
+    source = f"{precision}.simulation" if precision.quantized else "weights"
     function = bind(export, spec=spec, precision=precision, subject=f"{model}/{precision}")
     inputs = ["split", "weights", source, "params:export"]
     return [stage_node(model, f"{precision}.export", function, inputs, [f"{precision}.exported"], targets)]

@@ -11,10 +11,8 @@ from edge_pipeline.core.errors import ExportError
 from edge_pipeline.core.interface import Interface
 from edge_pipeline.core.types import Artifact
 from edge_pipeline.models import recipes
-from edge_pipeline.models.checkpoints import state_from_bytes
 from edge_pipeline.models.spec import ModelSpec
-from edge_pipeline.pipelines.quantize.nodes import build_simulation
-from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
+from edge_pipeline.pipelines.quantize.nodes import restored_simulation
 
 Tensors = tuple[NDArray[Any], ...]
 
@@ -32,6 +30,13 @@ class Source(Protocol):
             ExportError: it cannot be written.
         """
 
+    def encodings(self, opset: int, version: str) -> dict[str, bytes]:
+        """Return the files of a quantized network for QAIRT, if there are any.
+
+        Raises:
+            ExportError: they cannot be written.
+        """
+
     def program(self) -> bytes:
         """Return a `.pt2` exported program.
 
@@ -42,11 +47,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class TorchSource:
-    """A network in PyTorch; `quantized` if it is an AIMET simulation."""
+    """A network in PyTorch; `sim` is the AIMET simulation if it is the network of one."""
 
     module: torch.nn.Module
     interface: Interface
-    quantized: bool
+    sim: Any = None
 
     def run(self, inputs: Tensors) -> Tensors:
         """Run one sample at a time, as a device does."""
@@ -61,14 +66,25 @@ class TorchSource:
         """Return an ONNX model, QDQ if the network is a simulation."""
         from edge_pipeline.quantization.export import to_onnx
 
-        names = [[tensor.name for tensor in side] for side in (self.interface.inputs, self.interface.outputs)]
-        return to_onnx(self.module, self._dummies(), *names, opset=opset, quantized=self.quantized)
+        return to_onnx(self.module, self._dummies(), *self._names(), opset=opset, quantized=self.sim is not None)
+
+    def encodings(self, opset: int, version: str) -> dict[str, bytes]:
+        """Return a float model and AIMET's encodings for it if the network is a simulation, or nothing."""
+        from edge_pipeline.quantization.export import to_encodings
+
+        if self.sim is None:
+            return {}
+        model, found = to_encodings(self.sim, self._dummies(), *self._names(), opset=opset, version=version)
+        return {"qairt.onnx": model, "qairt.encodings": found}
 
     def program(self) -> bytes:
         """Return a `.pt2` exported program, with AIMET's encodings if the network is a simulation."""
         from edge_pipeline.quantization.export import to_program
 
-        return to_program(self.module, self._dummies(), quantized=self.quantized)
+        return to_program(self.module, self._dummies(), quantized=self.sim is not None)
+
+    def _names(self) -> list[list[str]]:
+        return [[tensor.name for tensor in side] for side in (self.interface.inputs, self.interface.outputs)]
 
     def _dummies(self) -> tuple[torch.Tensor, ...]:
         return tuple(torch.zeros(tensor.shape) for tensor in self.interface.inputs)
@@ -96,6 +112,10 @@ class OnnxSource:
         """Return the model as it is, whatever `opset` says."""
         return self.model
 
+    def encodings(self, opset: int, version: str) -> dict[str, bytes]:
+        """Return nothing: the encodings are in the model."""
+        return {}
+
     def program(self) -> bytes:
         """Refuse: the model never was in PyTorch."""
         raise ExportError("an ONNX model that stays one has no program for LiteRT")
@@ -105,14 +125,12 @@ def float_source(spec: ModelSpec, weights: Artifact) -> Source:
     """Return the network of a `weights` artifact: float, unless it is a file of the user's that was quantized."""
     if spec.stays_onnx:
         return OnnxSource(weights.files[recipes.ONNX])
-    return TorchSource(recipes.restore(spec, weights), recipes.interface(spec), False)
+    return TorchSource(recipes.restore(spec, weights), recipes.interface(spec))
 
 
 def quantized_source(spec: ModelSpec, weights: Artifact, simulation: Artifact) -> Source:
     """Return the calibrated simulation of a `simulation` artifact."""
     if spec.stays_onnx:
         return OnnxSource(simulation.files[recipes.ONNX])
-    parameters = QuantizeParameters.model_validate(simulation.details["parameters"])
-    sim = build_simulation(spec, weights, parameters)
-    sim.model.load_state_dict(state_from_bytes(simulation.files["simulation.pt"], "simulation.pt"))
-    return TorchSource(sim.model.eval(), recipes.interface(spec), True)
+    sim = restored_simulation(spec, weights, simulation)
+    return TorchSource(sim.model, recipes.interface(spec), sim)

@@ -22,14 +22,14 @@ def evaluate(
     spec: ModelSpec,
     samples: Samples,
     indices: Sequence[int],
-    criterion: recipes.Criterion,
+    criterion: recipes.Criterion | None,
     batch_size: int,
     workers: int,
     device: torch.device,
 ) -> dict[str, float]:
     """Return `validation_loss` and the task's metrics, each as `validation_<name>`; those per class are left out.
 
-    With a loss that is not finite there are no metrics.
+    Without a `criterion` there is no loss, with a loss that is not finite there are no metrics.
     """
     interface = recipes.interface(spec)
     judge = evaluator(spec.task, samples.classes)
@@ -41,11 +41,15 @@ def evaluate(
         same = forward is net
         for batch in training_batches(samples, interface, indices, batch_size, workers=workers, epoch=0):
             inputs = [torch.from_numpy(one).to(device) for one in batch.inputs]
-            outputs = recipes.as_tuple(forward(*inputs))
-            loss += float(criterion(outputs, batch.truths)) * len(batch)
-            if not math.isfinite(loss):
-                return {"validation_loss": loss}
-            final = outputs if same else recipes.as_tuple(net(*inputs))
+            final = None
+            if criterion:
+                outputs = recipes.as_tuple(forward(*inputs))
+                loss += float(criterion(outputs, batch.truths)) * len(batch)
+                if not math.isfinite(loss):
+                    return {"validation_loss": loss}
+                final = outputs if same else None
+            if final is None:
+                final = recipes.as_tuple(net(*inputs))
             for prediction, geometry, index in zip(
                 decode([one.cpu().numpy() for one in final], interface), batch.geometries, batch.indices, strict=True
             ):
@@ -55,7 +59,8 @@ def evaluate(
     finally:
         net.train(was_training)
     overall = {key: value for key, value in judge.metrics().items() if not _of_a_class(key, samples.classes)}
-    return {"validation_loss": loss / len(indices), **{f"validation_{key}": value for key, value in overall.items()}}
+    losses = {"validation_loss": loss / len(indices)} if criterion else {}
+    return {**losses, **{f"validation_{key}": value for key, value in overall.items()}}
 
 
 def _of_a_class(metric: str, classes: Sequence[str]) -> bool:

@@ -1,19 +1,40 @@
 """Wiring of quantization."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kedro.pipeline import Node
 
-from edge_pipeline.core.types import Precision, Target
+from edge_pipeline.core.types import Precision, RuntimeName, Target
+from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.quantize.nodes import quantize
 from edge_pipeline.pipelines.wiring import bind, stage_node
 
 
-def nodes(model: str, spec: ModelSpec, precision: Precision, targets: Sequence[Target]) -> list[Node]:
+def nodes(
+    model: str, spec: ModelSpec, precision: Precision, targets: Sequence[Target], devices: Mapping[str, DeviceSpec]
+) -> list[Node]:
     """Return the node that makes `<precision>.simulation`; none for float."""
-    if precision is Precision.FLOAT:
+    if not precision.quantized:
         return []
-    function = bind(quantize, spec=spec, subject=f"{model}/{precision}")
-    inputs = ["split", "weights", "params:quantize"]
+    function = bind(
+        quantize,
+        spec=spec,
+        precision=precision,
+        hexagon=rules_for(devices[target.device].hexagon for target in targets),
+        high=finer(target.runtime for target in targets),
+        subject=f"{model}/{precision}",
+    )
+    inputs = ["split", "weights", f"{precision}.ladder", "params:quantize"]
     return [stage_node(model, f"{precision}.quantize", function, inputs, [f"{precision}.simulation"], targets)]
+
+
+def rules_for(versions: Iterable[str | None]) -> str:
+    """Return the oldest version of the NPU among the devices, whose rules all of them can follow; `v73` without any."""
+    known = [version for version in versions if version]
+    return min(known, default="v73")
+
+
+def finer(runtimes: Iterable[RuntimeName]) -> str:
+    """Return what single layers can be given besides 8-bit integers, on all of the runtimes."""
+    return "w8a16" if set(runtimes) == {RuntimeName.ONNX} else "float"

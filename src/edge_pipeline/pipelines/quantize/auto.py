@@ -1,0 +1,201 @@
+"""`quantize: auto`: the rungs, and how a simulation is judged."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edge_pipeline.core.errors import QuantizationError
+from edge_pipeline.core.files import sha256
+from edge_pipeline.core.progress import advance, listeners
+from edge_pipeline.core.types import Artifact, Precision, Split
+from edge_pipeline.pipelines.quantize.calibration import Inputs
+from edge_pipeline.pipelines.quantize.ladder import TIE, Attempt, Budget, Candidate, Notes, Rung, climb
+from edge_pipeline.pipelines.quantize.parameters import Auto, QuantizeParameters
+from edge_pipeline.pipelines.quantize.techniques import Subject, layout_of, overridden, quantized, retrained
+from edge_pipeline.quantization import ptq
+from edge_pipeline.quantization.layout import Layout
+from edge_pipeline.quantization.sensitivity import outputs_sqnr, sensitivity, worth_overriding
+from edge_pipeline.quantization.seq_mse import MOST_BITS
+
+SQNR_IMAGES = 64
+"""Number of validation images whose outputs are compared with the float network's."""
+
+PLAIN: dict[str, Any] = {
+    "cross_layer_equalization": False,
+    "bias_correction": False,
+    "bn_reestimation": False,
+    "seq_mse": None,
+    "adaround": None,
+    "qat": None,
+}
+
+
+def automatic(
+    subject: Subject,
+    split: Split,
+    weights: Artifact,
+    folder: Path,
+    parameters: QuantizeParameters,
+    precision: Precision,
+    hexagon: str,
+    high: str,
+    name: str,
+) -> tuple[Any, Layout, QuantizeParameters, list[Attempt]]:
+    """Return the best simulation, its layout, the parameters that made it, and every attempt.
+
+    Args:
+        subject: the network and its calibration images.
+        split: whose validation part judges.
+        weights: the fine-tuned network.
+        folder: where the attempts are kept.
+        parameters: with `auto`.
+        precision: of most layers.
+        hexagon: version of the NPU of the target devices.
+        high: the finer precision that all runtimes take.
+        name: shown to the user.
+    """
+    auto = parameters.auto
+    assert auto
+    judge, reference = _judge(subject, split, auto, parameters.batch_size)
+    sign = 1 if auto.higher_is_better else -1
+    least = reference - sign * auto.max_drop
+    tie = max(TIE, 2 / min(auto.images, len(split.validation)))
+    budget = Budget(least, auto.min_sqnr_db, 60 * auto.minutes, auto.higher_is_better, tie)
+
+    def with_changes(changes: Mapping[str, Any]) -> QuantizeParameters:
+        return QuantizeParameters.model_validate({**parameters.model_dump(), **PLAIN, **changes})
+
+    def restore(attempt: Attempt, state: Any) -> Any:
+        mine = with_changes(attempt.changes)
+        layout = layout_of(mine, precision, hexagon, attempt.overrides)
+        prepared = subject.prepared(equalize=mine.cross_layer_equalization)
+        sim = ptq.simulate(prepared, subject.inputs, layout)
+        ptq.fill(sim, state, frozen_weights=bool(mine.adaround or mine.seq_mse))
+        return sim
+
+    rungs = _rungs(subject, auto, precision, hexagon, high, with_changes)
+    step = f"{name}: quantize"
+    for listener in listeners:
+        listener.started(step, len(rungs))
+    done = 0
+
+    def tell(attempt: Attempt) -> None:
+        nonlocal done
+        done += 1
+        advance(step, done, _told(attempt, reference))
+
+    try:
+        candidate, attempts = climb(
+            rungs, judge, budget, Notes(folder, _fingerprint(subject, weights, parameters, precision)), restore, tell
+        )
+    finally:
+        for listener in listeners:
+            listener.ended(step)
+    chosen = with_changes(candidate.changes)
+    layout = layout_of(chosen, precision, hexagon, candidate.overrides)
+    return candidate.simulation, layout, chosen, [Attempt("float", reference, kept=False), *attempts]
+
+
+def _rungs(
+    subject: Subject,
+    auto: Auto,
+    precision: Precision,
+    hexagon: str,
+    high: str,
+    with_changes: Callable[[Mapping[str, Any]], QuantizeParameters],
+) -> list[Rung]:
+    def static(**more: Any) -> Callable[[Candidate | None], Candidate]:
+        """A rung that quantizes the float network again, with the changes of the best so far and `more`."""
+
+        def make(best: Candidate | None) -> Candidate:
+            changes = {**(best.changes if best else {}), **more}
+            if changes.get("bn_reestimation") and changes.get("cross_layer_equalization"):
+                raise QuantizationError("left out: the channels were equalized, which was better")
+            mine = with_changes(changes)
+            return Candidate(quantized(subject, mine, layout_of(mine, precision, hexagon, {})), changes, {})
+
+        return make
+
+    def mixed(share: float) -> Callable[[Candidate | None], Candidate]:
+        """A rung that gives the layers which make `share` of the noise the precision `high`."""
+
+        def make(best: Candidate | None) -> Candidate:
+            assert best
+            found = sensitivity(best.simulation, subject.calibration.first(SQNR_IMAGES // 2), None, lambda *_: None)
+            overrides = {**best.overrides, **dict.fromkeys(worth_overriding(found, share), high)}
+            return Candidate(overridden(subject, best.simulation, overrides), best.changes, overrides)
+
+        return make
+
+    def training(best: Candidate | None) -> Candidate:
+        assert best
+        equalize = bool(best.changes.get("cross_layer_equalization"))
+        trained = retrained(subject, best.simulation, auto.qat, equalize=equalize)
+        return Candidate(trained, {**best.changes, "qat": auto.qat.model_dump()}, best.overrides)
+
+    rungs = [
+        Rung("calibrate", static()),
+        *(Rung(f"ranges by {scheme}", static(scheme=scheme)) for scheme in ("min_max", "mse")),
+        Rung("bias correction", static(bias_correction=True)),
+        Rung("bias correction, ranges by min_max", static(bias_correction=True, scheme="min_max")),
+        Rung("cross-layer equalization", static(cross_layer_equalization=True)),
+        Rung("batch-norm re-estimation", static(bn_reestimation=True)),
+    ]
+    bits = precision.bits or (8, 8)
+    if bits[0] <= MOST_BITS:
+        rungs.append(Rung("SeqMSE", static(seq_mse=auto.seq_mse.model_dump())))
+    rungs.append(Rung("AdaRound", static(adaround=auto.adaround.model_dump(), seq_mse=None)))
+    if auto.high != "auto":
+        high = auto.high
+    if high != "off":
+        rungs += [Rung(f"{high} for {share:.0%} of the noise", mixed(share)) for share in (0.5, 0.8, 0.95)]
+    return [*rungs, Rung("quantization-aware training", training)]
+
+
+def _judge(
+    subject: Subject, split: Split, auto: Auto, batch_size: int
+) -> tuple[Callable[[Any], tuple[float, float]], float]:
+    """Return what measures metric and SQNR of a simulation, and the metric of the float network."""
+    from edge_pipeline.datasets.split import balanced_subset
+    from edge_pipeline.pipelines.finetune.evaluation import evaluate
+
+    samples, interface = subject.calibration.samples, subject.calibration.interface
+    chosen = balanced_subset(samples, split.validation, auto.images, split.seed)
+    compared = Inputs(samples, interface, chosen[:SQNR_IMAGES], batch_size)
+    net = subject.network
+    wanted = outputs_sqnr(net, compared)
+
+    def metric(one: torch.nn.Module) -> float:
+        found = evaluate(one, subject.spec, samples, chosen, None, batch_size, 0, torch.device("cpu"))
+        key = f"validation_{auto.metric}"
+        if key not in found:
+            known = ", ".join(sorted(name.removeprefix("validation_") for name in found))
+            raise QuantizationError(f"quantize.auto.metric: there is no metric '{auto.metric}'; there are {known}")
+        return found[key]
+
+    def judge(sim: Any) -> tuple[float, float]:
+        return metric(sim.model), wanted(sim.model)
+
+    return judge, metric(net)
+
+
+def _told(attempt: Attempt, reference: float) -> str:
+    if attempt.metric is None or attempt.sqnr_db is None:
+        return f"{attempt.rung}: left out"
+    drop = 100 * (attempt.metric - reference)
+    return f"{attempt.rung}: {drop:+.2f} points, {attempt.sqnr_db:.1f} dB"
+
+
+def _fingerprint(subject: Subject, weights: Artifact, parameters: QuantizeParameters, precision: Precision) -> str:
+    """Return what tells one climb from another: whatever its result depends on."""
+    content = [weights.hash, parameters.model_dump(mode="json"), precision.value, list(subject.calibration.indices)]
+    return sha256(json.dumps(content, sort_keys=True).encode())
+
+
+def records(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+    """Return the attempts as what is kept in a manifest."""
+    return [asdict(replace(one, changes=dict(one.changes), overrides=dict(one.overrides))) for one in attempts]

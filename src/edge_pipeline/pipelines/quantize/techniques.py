@@ -1,0 +1,158 @@
+"""Apply the chosen techniques to a network, in the order in which each builds on those before."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from edge_pipeline.core.errors import QuantizationError
+from edge_pipeline.core.types import Artifact, Precision
+from edge_pipeline.models import recipes
+from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.pipelines.quantize.calibration import Inputs
+from edge_pipeline.pipelines.quantize.parameters import Mixed, Qat, QuantizeParameters
+from edge_pipeline.quantization import ptq
+from edge_pipeline.quantization.layout import Layout, apply_overrides
+from edge_pipeline.quantization.sensitivity import sensitivity, worth_overriding
+from edge_pipeline.quantization.structure import fix_ranges
+
+
+class Subject:
+    """A fine-tuned network, and what its techniques learn from.
+
+    Attributes:
+        spec: the model.
+        weights: the fine-tuned network.
+        calibration: the calibration images.
+        training: indices of the training part.
+        inputs: one sample of zeros, for tracing.
+        network: the float network.
+    """
+
+    def __init__(self, spec: ModelSpec, weights: Artifact, calibration: Inputs, training: tuple[int, ...]) -> None:
+        self.spec, self.calibration, self.training = spec, calibration, training
+        self.inputs = recipes.dummy_inputs(spec)
+        self.network = recipes.restore(spec, weights)
+
+    def prepared(self, *, equalize: bool, fold: bool = True) -> Any:
+        """Return the float network, traced."""
+        return ptq.prepare(self.network, self.inputs, equalize=equalize, fold=fold)
+
+
+def layout_of(
+    parameters: QuantizeParameters, precision: Precision, hexagon: str, overrides: Mapping[str, str]
+) -> Layout:
+    """Return the number formats that the parameters ask for."""
+    weight_bits, activation_bits = parameters.bits(precision)
+    return Layout(
+        weight_bits,
+        activation_bits,
+        {**overrides, **parameters.overrides},
+        parameters.scheme,
+        parameters.percentile,
+        hexagon if parameters.hexagon == "auto" else parameters.hexagon,
+        parameters.per_channel,
+    )
+
+
+def quantized(subject: Subject, parameters: QuantizeParameters, layout: Layout) -> Any:
+    """Return a calibrated simulation, made with every technique of `parameters`."""
+    prepared = subject.prepared(equalize=parameters.cross_layer_equalization)
+
+    def simulate(network: Any) -> Any:
+        return ptq.simulate(network, subject.inputs, layout)
+
+    if parameters.adaround:
+        from edge_pipeline.quantization.adaround import adaround
+
+        images = subject.calibration.first(parameters.adaround.images)
+        sim = adaround(prepared, subject.inputs, layout, images, parameters.adaround.iterations, simulate)
+    else:
+        sim = simulate(prepared)
+    if parameters.seq_mse:
+        from edge_pipeline.quantization.seq_mse import seq_mse
+
+        seq_mse(sim, subject.calibration.first(parameters.seq_mse.images), parameters.seq_mse.candidates)
+    ptq.calibrate(sim, subject.calibration)
+    if parameters.bn_reestimation:
+        from edge_pipeline.quantization.bn_reestimation import reestimate_batch_norms
+
+        unfolded = subject.prepared(equalize=False, fold=False)
+        if not reestimate_batch_norms(sim, unfolded, subject.calibration):
+            raise QuantizationError("the network has no batch norm; set `quantize.bn_reestimation: false`")
+        ptq.calibrate(sim, subject.calibration)
+    if parameters.bias_correction:
+        from edge_pipeline.quantization.bias_correction import correct_biases
+
+        correct_biases(sim.model, prepared, subject.calibration)
+    if parameters.qat:
+        sim = retrained(subject, sim, parameters.qat, equalize=parameters.cross_layer_equalization)
+    return sim
+
+
+def overridden(subject: Subject, sim: Any, overrides: Mapping[str, str]) -> Any:
+    """Return a copy of a calibrated simulation in which single layers have another precision."""
+    found = copy.deepcopy(sim)
+    apply_overrides(found.model, overrides)
+    fix_ranges(found.model)
+    ptq.calibrate(found, subject.calibration)
+    return found
+
+
+def mixed(subject: Subject, sim: Any, layout: Layout, settings: Mixed, high: str) -> tuple[Any, Layout]:
+    """Give the layers that make most of the noise a finer precision; return simulation and layout."""
+    found = sensitivity(sim, subject.calibration.first(32), None, lambda *_: None)
+    finer = high if settings.high == "auto" else settings.high
+    overrides = dict.fromkeys(worth_overriding(found, settings.share), finer)
+    return overridden(subject, sim, overrides), replace(layout, overrides=overrides)
+
+
+def retrained(subject: Subject, sim: Any, settings: Qat, *, equalize: bool) -> Any:
+    """Return a copy of a calibrated simulation after quantization-aware training."""
+    from edge_pipeline.pipelines.loading import training_batches
+    from edge_pipeline.quantization.qat import distillation, train_quantized
+
+    found = copy.deepcopy(sim)
+    if settings.loss == "distillation":
+        loss = distillation(subject.prepared(equalize=equalize))
+    else:
+        net = recipes.recipe(subject.spec).build(recipes.without_download(subject.spec))
+        if recipes.training_forward(net) is not net:
+            raise QuantizationError(
+                "this model's loss takes outputs that the quantized network does not have; set "
+                "`quantize.qat.loss: distillation`"
+            )
+        criterion = recipes.recipe(subject.spec).criterion(net, subject.spec)
+
+        def loss(outputs: Any, inputs: Any, truths: Any) -> torch.Tensor:
+            return criterion(outputs, truths)
+
+    def steps() -> Any:
+        done = epoch = 0
+        while done < settings.steps:
+            generator = torch.Generator().manual_seed(epoch)
+            order = [subject.training[i] for i in torch.randperm(len(subject.training), generator=generator)]
+            order = order[: (settings.steps - done) * settings.batch_size]
+            for batch in training_batches(
+                subject.calibration.samples,
+                subject.calibration.interface,
+                order,
+                settings.batch_size,
+                workers=settings.workers,
+                epoch=epoch,
+            ):
+                yield tuple(torch.from_numpy(one) for one in batch.inputs), batch.truths
+                done += 1
+            epoch += 1
+
+    train_quantized(
+        found,
+        steps(),
+        settings.steps,
+        loss,
+        learning_rate=settings.learning_rate,
+        learn_ranges=settings.learn_ranges,
+    )
+    return found
