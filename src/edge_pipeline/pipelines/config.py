@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from edge_pipeline.core.errors import ConfigError, suggest
-from edge_pipeline.core.types import Precision
+from edge_pipeline.core.types import Precision, RuntimeName
 from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.models.spec import CustomSpec, ModelSpec
 from edge_pipeline.pipelines.parameters import ModelParameters
@@ -108,15 +108,21 @@ def _unfit_layers(name: str, spec: ModelSpec, parameters: ModelParameters) -> li
     """Return what is wrong with precisions of single layers that a runtime among the targets does not have."""
     quantize = parameters.quantize
     asked: dict[str, str] = {f"overrides.{layer}": one for layer, one in quantize.overrides.items()}
-    asked |= {"mixed.high": quantize.mixed.high} if Precision.MIXED in spec.targets.precisions else {}
+    if Precision.MIXED in spec.targets.precisions:
+        asked |= {"mixed.low": quantize.mixed.low, "mixed.high": quantize.mixed.high}
     asked |= {"auto.high": quantize.auto.high} if quantize.auto else {}
-    runtimes = {target.runtime for target in spec.expand(name) if target.precision.quantized}
+
+    def runtimes(key: str) -> list[str]:
+        targets = [target for target in spec.expand(name) if target.precision.quantized]
+        mixed_only = key.startswith("mixed.")
+        return sorted({t.runtime for t in targets if t.precision is Precision.MIXED or not mixed_only})
+
     return [
         f"parameters: {name}.quantize.{key}: '{one}' cannot be run by '{runtime}', which is among the targets; set "
-        "'float', or leave that runtime out"
+        f"'{'w8a8' if key == 'mixed.low' else 'float'}', or leave that runtime out"
         for key, one in asked.items()
-        for runtime in sorted(runtimes)
-        if one in tuple(Precision) and Precision(one) not in PRECISIONS[runtime]
+        for runtime in runtimes(key)
+        if one in tuple(Precision) and Precision(one) not in PRECISIONS[RuntimeName(runtime)]
     ]
 
 

@@ -3,6 +3,7 @@
 Nagel et al., Up or Down? Adaptive Rounding for Post-Training Quantization, 2020; AIMET's implementation.
 """
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import fx
 
 from edge_pipeline.core.errors import QuantizationError
 from edge_pipeline.core.quiet import quiet
+from edge_pipeline.core.types import Precision
 from edge_pipeline.quantization.data import Batches, forward
 from edge_pipeline.quantization.hardware import hardware_rules
 from edge_pipeline.quantization.layout import Layout
@@ -59,13 +61,23 @@ def adaround(
             )
         except Exception as error:
             raise QuantizationError(f"AdaRound failed: {str(error)[:300]}") from error
+        path = Path(folder) / "weights.encodings"
+        _leave_float(prepared, rounded, layout, path)
         sim = simulate(rounded)
-        sim.set_and_freeze_param_encodings(str(Path(folder) / "weights.encodings"))
+        sim.set_and_freeze_param_encodings(str(path))
     return sim
 
 
-def _other_bits(prepared: fx.GraphModule, layout: Layout) -> list[tuple[Any, int]]:
-    from edge_pipeline.core.types import Precision
+def _leave_float(prepared: fx.GraphModule, rounded: fx.GraphModule, layout: Layout, path: Path) -> None:
+    """Give float layers, which AIMET rounds like all others, their weights again, and forget their encodings."""
+    names = [name for name, value in layout.overrides.items() if Precision(value).bits is None]
+    for name in names:
+        rounded.get_submodule(name).load_state_dict(prepared.get_submodule(name).state_dict())
+    found = json.loads(path.read_text())["param_encodings"]
+    kept = {key: one for key, one in found.items() if key.rpartition(".")[0] not in names}
+    path.write_text(json.dumps({"param_encodings": kept}))
 
+
+def _other_bits(prepared: fx.GraphModule, layout: Layout) -> list[tuple[Any, int]]:
     found = [(name, Precision(value).bits) for name, value in layout.overrides.items()]
     return [(prepared.get_submodule(name), bits[0]) for name, bits in found if bits and bits[0] != layout.weight_bits]

@@ -59,7 +59,7 @@ def apply_overrides(model: fx.GraphModule, overrides: Mapping[str, str]) -> None
     for name in overrides:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-            hint = f"did you mean {', '.join(repr(one) for one in close)}?" if close else f"there are {len(known)}"
+            hint = f"did you mean {', '.join(repr(one) for one in close)}?" if close else f"there are {len(known)}."
             raise QuantizationError(
                 f"quantize.overrides: the network has no layer '{name}'; {hint} The names are those of the "
                 "sensitivity report."

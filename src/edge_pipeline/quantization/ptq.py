@@ -16,6 +16,7 @@ from edge_pipeline.quantization.layout import Layout, apply_overrides
 from edge_pipeline.quantization.rewrite import without_identities, without_transposed_convolutions
 from edge_pipeline.quantization.schemes import find_ranges_by
 from edge_pipeline.quantization.structure import fix_ranges, settle
+from edge_pipeline.quantization.unquantized import leave_unknown_float
 
 
 def prepare(net: nn.Module, inputs: tuple[torch.Tensor, ...], *, equalize: bool, fold: bool = True) -> fx.GraphModule:
@@ -62,6 +63,7 @@ def simulate(prepared: fx.GraphModule, inputs: tuple[torch.Tensor, ...], layout:
         from aimet_torch.v2.quantsim import QuantizationSimModel
 
         _leave_float(prepared)
+        leave_unknown_float(prepared)
         sim = QuantizationSimModel(
             prepared,
             inputs,

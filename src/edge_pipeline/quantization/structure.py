@@ -129,7 +129,7 @@ def _groups(graph: fx.Graph, modules: dict[str, Any]) -> list[list[fx.Node]]:
         return node
 
     for node in graph.nodes:
-        if _keeps_values(node, modules):
+        if moves_values(node, modules):
             for source in node.all_input_nodes:
                 if root(source) is not root(node):
                     parent[root(source)] = root(node)
@@ -139,7 +139,8 @@ def _groups(graph: fx.Graph, modules: dict[str, Any]) -> list[list[fx.Node]]:
     return [members for members in found.values() if len(members) > 1]
 
 
-def _keeps_values(node: fx.Node, modules: dict[str, Any]) -> bool:
+def moves_values(node: fx.Node, modules: dict[str, Any]) -> bool:
+    """Whether an operator only moves, chooses or blends values, so that its output needs no range of its own."""
     if node.op == "call_module":
         layer = modules[str(node.target)]
         return isinstance(layer, _TORCH_MODULES) or _kind(layer) in _MODULES

@@ -25,7 +25,7 @@ class LiteRTSession:
         source: dict[str, Any] = {"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}
         self._interpreter = Interpreter(**source, num_threads=threads)
         self._interpreter.allocate_tensors()
-        self._inputs, self._outputs = _ordered(self._interpreter)
+        self._inputs, self._outputs = ordered(self._interpreter)
 
     def encode(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Quantize inputs that the model takes as integers."""
@@ -61,7 +61,7 @@ class LiteRTSession:
             return operator_times(path, graph_order, threads=self._threads, runs=runs)
 
 
-def _ordered(interpreter: Any) -> tuple[list[Any], list[Any]]:
+def ordered(interpreter: Any) -> tuple[list[Any], list[Any]]:
     """Return what the interpreter tells of inputs and outputs, by the numbers in the names of the only signature."""
     runner = interpreter.get_signature_runner()
     inputs, outputs = (

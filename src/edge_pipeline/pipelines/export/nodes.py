@@ -35,7 +35,7 @@ ROUNDING_DB = 6.0
 """Engines round differently, which layer by layer grows to the size of the quantization noise itself: an output that
 quantization changes much may differ between engines by so many dB more."""
 
-OF_QUANTIZATION = ("techniques", "layout", "ladder", "warnings")
+OF_QUANTIZATION = ("techniques", "layout", "ladder", "warnings", "float_operators")
 """What is told of a simulation beside every artifact made from it."""
 
 SHOWN = 4

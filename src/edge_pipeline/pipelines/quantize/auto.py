@@ -88,10 +88,10 @@ def automatic(
         done += 1
         advance(step, done, _told(attempt, reference))
 
+    told = [precision.value, hexagon, high, list(split.validation)]
+    notes = Notes(folder, _fingerprint(subject, weights, parameters, told))
     try:
-        candidate, attempts = climb(
-            rungs, judge, budget, Notes(folder, _fingerprint(subject, weights, parameters, precision)), restore, tell
-        )
+        candidate, attempts = climb(rungs, judge, budget, notes, restore, tell)
     finally:
         for listener in listeners:
             listener.ended(step)
@@ -127,7 +127,10 @@ def _rungs(
             assert best
             found = sensitivity(best.simulation, subject.calibration.first(SQNR_IMAGES // 2), None, lambda *_: None)
             overrides = {**best.overrides, **dict.fromkeys(worth_overriding(found, share), high)}
-            return Candidate(overridden(subject, best.simulation, overrides), best.changes, overrides)
+            mine = with_changes(best.changes)
+            layout = layout_of(mine, precision, hexagon, overrides)
+            made = overridden(subject, best.simulation, layout, equalize=mine.cross_layer_equalization)
+            return Candidate(made, best.changes, overrides)
 
         return make
 
@@ -145,13 +148,12 @@ def _rungs(
         Rung("cross-layer equalization", static(cross_layer_equalization=True)),
         Rung("batch-norm re-estimation", static(bn_reestimation=True)),
     ]
-    bits = precision.bits or (8, 8)
-    if bits[0] <= MOST_BITS:
+    if with_changes({}).bits(precision)[0] <= MOST_BITS:
         rungs.append(Rung("SeqMSE", static(seq_mse=auto.seq_mse.model_dump())))
     rungs.append(Rung("AdaRound", static(adaround=auto.adaround.model_dump(), seq_mse=None)))
     if auto.high != "auto":
         high = auto.high
-    if high != "off":
+    if high != "off" and high != precision.value:
         rungs += [Rung(f"{high} for {share:.0%} of the noise", mixed(share)) for share in (0.5, 0.8, 0.95)]
     return [*rungs, Rung("quantization-aware training", training)]
 
@@ -190,9 +192,9 @@ def _told(attempt: Attempt, reference: float) -> str:
     return f"{attempt.rung}: {drop:+.2f} points, {attempt.sqnr_db:.1f} dB"
 
 
-def _fingerprint(subject: Subject, weights: Artifact, parameters: QuantizeParameters, precision: Precision) -> str:
+def _fingerprint(subject: Subject, weights: Artifact, parameters: QuantizeParameters, more: list[Any]) -> str:
     """Return what tells one climb from another: whatever its result depends on."""
-    content = [weights.hash, parameters.model_dump(mode="json"), precision.value, list(subject.calibration.indices)]
+    content = [weights.hash, parameters.model_dump(mode="json"), list(subject.calibration.indices), more]
     return sha256(json.dumps(content, sort_keys=True).encode())
 
 

@@ -105,6 +105,7 @@ def _of_torch(
     from edge_pipeline.pipelines.quantize.auto import automatic, records
     from edge_pipeline.pipelines.quantize.techniques import Subject, layout_of, mixed, quantized
     from edge_pipeline.quantization import ptq
+    from edge_pipeline.quantization.unquantized import float_operators
 
     task = Subject(spec, weights, calibration, split.train)
     details: dict[str, Any] = {}
@@ -118,12 +119,17 @@ def _of_torch(
         shown = track([layout], f"{subject}: quantize", 1)
         (sim,) = [quantized(task, parameters, one) for one in shown]
         if precision is Precision.MIXED and not parameters.overrides:
-            sim, layout = mixed(task, sim, layout, parameters.mixed, high)
+            equalize = parameters.cross_layer_equalization
+            sim, layout = mixed(task, sim, layout, parameters.mixed, high, equalize=equalize)
     files = {
         SIMULATION: state_to_bytes(sim.model.state_dict()),
         "encodings.json": json_bytes(ptq.encodings(sim)),
     }
+    left = float_operators(sim.model)
+    if left:
+        _log.warning("%s: AIMET has no quantized form of %s; they compute in float", subject, ", ".join(left))
     details |= {
+        "float_operators": left,
         "layout": layout.to_dict(),
         "equalized": parameters.cross_layer_equalization,
         "techniques": parameters.techniques,

@@ -1,7 +1,7 @@
 """Apply the chosen techniques to a network, in the order in which each builds on those before."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,8 @@ from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.quantize.calibration import Inputs
 from edge_pipeline.pipelines.quantize.parameters import Mixed, Qat, QuantizeParameters
 from edge_pipeline.quantization import ptq
-from edge_pipeline.quantization.layout import Layout, apply_overrides
+from edge_pipeline.quantization.layout import Layout
 from edge_pipeline.quantization.sensitivity import sensitivity, worth_overriding
-from edge_pipeline.quantization.structure import fix_ranges
 
 
 class Subject:
@@ -92,21 +91,34 @@ def quantized(subject: Subject, parameters: QuantizeParameters, layout: Layout) 
     return sim
 
 
-def overridden(subject: Subject, sim: Any, overrides: Mapping[str, str]) -> Any:
-    """Return a copy of a calibrated simulation in which single layers have another precision."""
-    found = copy.deepcopy(sim)
-    apply_overrides(found.model, overrides)
-    fix_ranges(found.model)
+def overridden(subject: Subject, sim: Any, layout: Layout, *, equalize: bool) -> Any:
+    """Return a calibrated simulation of another layout with the weights of `sim`, and their frozen ranges."""
+    found = ptq.simulate(subject.prepared(equalize=equalize), subject.inputs, layout)
+    found.model.load_state_dict(sim.model.state_dict(), strict=False)
+    frozen = {name for name, one in _weight_quantizers(sim) if not one._allow_overwrite}
+    for name, quantizer in _weight_quantizers(found):
+        if name in frozen:
+            quantizer.allow_overwrite(False)
     ptq.calibrate(found, subject.calibration)
+    found.model.eval()
     return found
 
 
-def mixed(subject: Subject, sim: Any, layout: Layout, settings: Mixed, high: str) -> tuple[Any, Layout]:
+def _weight_quantizers(sim: Any) -> Iterator[tuple[str, Any]]:
+    for name, layer in sim.model.named_modules():
+        for key, quantizer in getattr(layer, "param_quantizers", {}).items():
+            if quantizer is not None:
+                yield f"{name}.{key}", quantizer
+
+
+def mixed(
+    subject: Subject, sim: Any, layout: Layout, settings: Mixed, high: str, *, equalize: bool
+) -> tuple[Any, Layout]:
     """Give the layers that make most of the noise a finer precision; return simulation and layout."""
     found = sensitivity(sim, subject.calibration.first(32), None, lambda *_: None)
     finer = high if settings.high == "auto" else settings.high
-    overrides = dict.fromkeys(worth_overriding(found, settings.share), finer)
-    return overridden(subject, sim, overrides), replace(layout, overrides=overrides)
+    layout = replace(layout, overrides=dict.fromkeys(worth_overriding(found, settings.share), finer))
+    return overridden(subject, sim, layout, equalize=equalize), layout
 
 
 def retrained(subject: Subject, sim: Any, settings: Qat, *, equalize: bool) -> Any:

@@ -104,6 +104,12 @@ def row(target: Target, results: Iterable[Result], numbers: Collection[str] = ME
             warnings += result.warnings
         elif isinstance(result, Validation):
             found |= {key: value for key, value in result.metrics.items() if key in numbers}
+            first = result.details.get("diverges_at")
+            if first:
+                warnings.append(
+                    f"the engine leaves the simulation by more than rounding, first at the layer {first['layer']} "
+                    f"({first['sqnr_db']:.1f} dB, {first['steps']:.1f} steps)"
+                )
         elif isinstance(result, Failure):
             status.append(f"{result.stage} failed: {result.message}")
     return {**found, "status": "; ".join(dict.fromkeys(status)) or "ok", "warnings": "; ".join(warnings)}

@@ -2,7 +2,7 @@
 
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge_pipeline.core.interface import Interface
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from edge_pipeline.pipelines.references import Tensors
 
 PREDICTIONS = "predictions.png"
+
+SUSPICIOUS_DB = 24.0
+"""An engine that agrees less with the simulation may do something else than rounding; its layers are looked at."""
 
 
 @isolated("validate", outputs=2)
@@ -75,6 +78,9 @@ def validate(
         "sqnr_float_db": agreement_db(known.float, checked, interface),
         "sqnr_sim_db": agreement_db(known.source, checked, interface),
     }
+    details = {}
+    if target.precision.quantized and metrics["sqnr_sim_db"] < SUSPICIOUS_DB:
+        details["diverges_at"] = _divergence(exported, compiled, target, [one[:1] for one in known.inputs])
     own = metric.metrics(taken={*metrics, *MEASURED}) if metric else {}
     validation = Validation(
         target.name,
@@ -84,11 +90,24 @@ def validate(
         len(split.test),
         spec.task,
         split.classes,
-        {**task.details(), "own_metrics": list(own)},
+        {**task.details(), "own_metrics": list(own), **details},
     )
     picture = _drawing(samples, interface, spec, known.shown, {index: drawn[index] for index in shown}, target)
     files = {} if picture is None else {PREDICTIONS: picture}
     return validation, Artifact("predictions", files, compiled.lineage, details={"samples": shown})
+
+
+def _divergence(
+    exported: Artifact, compiled: Artifact, target: Target, sample: "Sequence[Any]"
+) -> dict[str, Any] | None:
+    """Return the first layer where the engine leaves the simulation by more than rounding; `None` if none does."""
+    from dataclasses import asdict
+
+    from edge_pipeline.runtimes.divergence import agreements, first_divergence
+
+    model = compiled.files[compiled.details["model"]]
+    found = first_divergence(agreements(exported.files["model.onnx"], target.runtime, model, sample))
+    return asdict(found) if found else None
 
 
 def _drawing(
