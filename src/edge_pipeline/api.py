@@ -111,7 +111,7 @@ def _from_module(module: Any, samples: Any, runtime: RuntimeName, time_limit_s: 
             found = module(*[torch.from_numpy(one[None]) for one in inputs])
         outputs = [one.numpy() for one in (found if isinstance(found, tuple | list) else (found,))]
         described = _artifact("model.onnx", b"", runtime, inputs, outputs, preprocessing)
-        source = TorchSource(module, Interface.model_validate(described.details["interface"]), False)
+        source = TorchSource(module, Interface.model_validate(described.details["interface"]))
         files = {"model.onnx": source.onnx(17)}
         if runtime is RuntimeName.TFLITE:
             files["model.pt2"] = source.program()

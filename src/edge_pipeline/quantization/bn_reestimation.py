@@ -16,8 +16,8 @@ from edge_pipeline.quantization.data import Batches, forward
 def reestimate_batch_norms(sim: Any, unfolded: fx.GraphModule, batches: Batches) -> list[str]:
     """Fold fresh statistics into the layers of a calibrated simulation; return the names of these layers.
 
-    The integers of the weights stay as they are: the scale of each output channel and its bias change. Ranges of
-    activations have to be found again afterwards.
+    Where each output channel has its scale, the integers of the weights stay as they are: scales and biases change. A
+    weight with one range gets another range and other integers. Ranges of activations have to be found again afterwards.
 
     Args:
         sim: a calibrated simulation of the folded network, whose channels were not equalized; changed in place.
