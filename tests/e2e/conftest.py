@@ -42,10 +42,13 @@ class Project:
         path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
         return path
 
-    def configure(self, model: dict[str, Any] | None = None, **parameters: dict[str, Any]) -> None:
+    def configure(self, model: dict[str, Any] | None = None, **parameters: Any) -> None:
         """Write models.yml and the parameters of `digits`, starting from the quick ones."""
         self.write("conf/base/models.yml", {"digits": QUICK_MODEL | (model or {})})
-        stages = {name: QUICK_PARAMETERS.get(name, {}) | more for name, more in parameters.items()}
+        stages = {
+            name: QUICK_PARAMETERS.get(name, {}) | more if isinstance(more, dict) else more
+            for name, more in parameters.items()
+        }
         self.write("conf/base/parameters/digits.yml", {"digits": QUICK_PARAMETERS | stages})
 
     def environment(self, **extra: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ def reestimate_batch_norms(sim: Any, unfolded: fx.GraphModule, batches: Batches)
     """Fold fresh statistics into the layers of a calibrated simulation; return the names of these layers.
 
     Where each output channel has its scale, the integers of the weights stay as they are: scales and biases change. A
-    weight with one range gets another range and other integers. Ranges of activations have to be found again afterwards.
+    weight with one range gets another range and other integers. Ranges of activations have to be found again.
 
     Args:
         sim: a calibrated simulation of the folded network, whose channels were not equalized; changed in place.

@@ -50,8 +50,8 @@ def layers(model: fx.GraphModule) -> list[str]:
 def apply_overrides(model: fx.GraphModule, overrides: Mapping[str, str]) -> None:
     """Give single layers, with the tensors that they read and write, the precision of their override.
 
-    A tensor that two overrides concern gets the finer of the two formats, `float` being the finest; none becomes coarser
-    than the layout has it, for the layers beside an override read and write it too.
+    A tensor that two overrides concern gets the finer of the two formats, `float` being the finest; none becomes
+    coarser than the layout has it, for the layers beside an override read and write it too.
 
     Raises:
         QuantizationError: no layer has such a name.

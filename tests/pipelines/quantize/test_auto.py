@@ -27,10 +27,12 @@ Stage = Callable[..., Artifact | Failure]
 def stage(small_split: Split, weights: Artifact, spec: ModelSpec, tmp_path: Path) -> Stage:
     """Return a function that runs the stage with the settings of `auto`."""
 
-    def run(settings: Any, precision: str = "w8a8", high: str = "float", **more: Any) -> Artifact | Failure:
+    def run(
+        settings: Any, precision: str = "w8a8", high: str = "float", model: ModelSpec = spec, **more: Any
+    ) -> Artifact | Failure:
         given = QuantizeParameters.model_validate({"calibration_images": 20, "auto": settings, **more})
         fixed: dict[str, Any] = {"precision": Precision(precision), "hexagon": "v73", "high": high}
-        return quantize(small_split, weights, tmp_path, given, spec=spec, **fixed, subject="digits")
+        return quantize(small_split, weights, tmp_path, given, spec=model, **fixed, subject="digits")
 
     return run
 
@@ -183,3 +185,18 @@ def test_more_layers_can_be_overridden_after_the_first(
     ptq.fill(direct, found.model.state_dict())
     with torch.no_grad():
         assert torch.equal(direct.model(torch.from_numpy(images)), found.model(torch.from_numpy(images)))
+
+
+def test_the_budget_can_be_of_the_users_own_metric(
+    stage: Stage, spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "def f(predictions, truths):\n    return {'wrong': sum(p.argmax() != t for p, t in zip(predictions, truths))}\n"
+    )
+    (tmp_path / "own_error_of_auto.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = {**QUICK, "metric": "wrong", "higher_is_better": False, "max_drop": 50}
+    found = stage(settings, model=spec.model_copy(update={"metric": "own_error_of_auto:f"}))
+    assert isinstance(found, Artifact), found
+    assert found.details["ladder"][-1]["met"]
+    assert found.details["ladder"][0]["metric"] == int(found.details["ladder"][0]["metric"])

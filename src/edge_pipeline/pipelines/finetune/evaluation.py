@@ -12,6 +12,7 @@ from edge_pipeline.models.spec import ModelSpec
 from edge_pipeline.pipelines.loading import training_batches
 from edge_pipeline.tasks.base import evaluator
 from edge_pipeline.tasks.decode import decode, restore
+from edge_pipeline.tasks.user_metric import UserMetric
 
 _PER_CLASS = ("recall", "ap", "ap50", "mask_ap", "mask_ap50", "iou")
 
@@ -26,10 +27,12 @@ def evaluate(
     batch_size: int,
     workers: int,
     device: torch.device,
+    own: UserMetric | None = None,
 ) -> dict[str, float]:
     """Return `validation_loss` and the task's metrics, each as `validation_<name>`; those per class are left out.
 
-    Without a `criterion` there is no loss, with a loss that is not finite there are no metrics.
+    Without a `criterion` there is no loss, with a loss that is not finite there are no metrics. `own` is a metric of
+    the user's that is measured too.
     """
     interface = recipes.interface(spec)
     judge = evaluator(spec.task, samples.classes)
@@ -55,10 +58,16 @@ def evaluate(
             ):
                 if geometry is not None and spec.task != "custom":
                     prediction = restore(prediction, geometry)
-                judge.add(prediction, samples.truth(index))
+                truth = samples.truth(index)
+                judge.add(prediction, truth)
+                if own:
+                    own.add(prediction, truth)
     finally:
         net.train(was_training)
-    overall = {key: value for key, value in judge.metrics().items() if not _of_a_class(key, samples.classes)}
+    users = own.metrics() if own else {}
+    overall = {
+        key: value for key, value in {**judge.metrics(), **users}.items() if not _of_a_class(key, samples.classes)
+    }
     losses = {"validation_loss": loss / len(indices)} if criterion else {}
     return {**losses, **{f"validation_{key}": value for key, value in overall.items()}}
 

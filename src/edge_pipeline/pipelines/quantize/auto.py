@@ -164,6 +164,7 @@ def _judge(
     """Return what measures metric and SQNR of a simulation, and the metric of the float network."""
     from edge_pipeline.datasets.split import balanced_subset
     from edge_pipeline.pipelines.finetune.evaluation import evaluate
+    from edge_pipeline.tasks.user_metric import UserMetric
 
     samples, interface = subject.calibration.samples, subject.calibration.interface
     chosen = balanced_subset(samples, split.validation, auto.images, split.seed)
@@ -172,7 +173,8 @@ def _judge(
     wanted = outputs_sqnr(net, compared)
 
     def metric(one: torch.nn.Module) -> float:
-        found = evaluate(one, subject.spec, samples, chosen, None, batch_size, 0, torch.device("cpu"))
+        own = UserMetric(subject.spec.metric) if subject.spec.metric else None
+        found = evaluate(one, subject.spec, samples, chosen, None, batch_size, 0, torch.device("cpu"), own)
         key = f"validation_{auto.metric}"
         if key not in found:
             known = ", ".join(sorted(name.removeprefix("validation_") for name in found))
