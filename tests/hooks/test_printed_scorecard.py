@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from edge_pipeline.core.types import Artifact, Failure, Precision, Profile, RuntimeName, Target, Validation
-from edge_pipeline.hooks.summary import print_scorecard
+from edge_pipeline.hooks.summary import print_ladder, print_scorecard
 from edge_pipeline.models.spec import ClassifierSpec
 from edge_pipeline.pipelines.scorecard.nodes import scorecard
 
@@ -56,3 +56,15 @@ def test_a_failed_target_is_marked(printed: list[str]) -> None:
 def test_the_size_of_the_network_is_told_once(printed: list[str]) -> None:
     expected = "The network has 13,911,283 parameters and takes 62.4 billion multiply-adds an inference."
     assert printed.count(expected) == 1
+
+
+def test_the_steps_of_automatic_quantization_are_printed_with_what_each_cost_and_gave() -> None:
+    float_ = {"rung": "float", "metric": 0.99, "sqnr_db": None, "seconds": 0, "met": False, "kept": False, "note": ""}
+    plain = {**float_, "rung": "calibrate", "metric": 0.9512, "sqnr_db": 17.25, "seconds": 12.4, "kept": True}
+    refused = {**float_, "rung": "AdaRound", "metric": None, "note": "AdaRound failed: odd"}
+    console = Console(file=io.StringIO(), width=200)
+    print_ladder(console, "digits/w8a8", [float_, plain, refused])
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[2].split() == ["calibrate", "0.9512", "17.2", "12", "better"]
+    assert lines[3].rstrip().endswith("AdaRound failed: odd")
+    assert "No step met the budget" in lines[4]

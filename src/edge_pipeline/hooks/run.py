@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from edge_pipeline.hooks import preflight, records
 from edge_pipeline.hooks.lock import ProjectLock
 from edge_pipeline.hooks.progress import ProgressBars
 from edge_pipeline.hooks.stale import discard_stale
-from edge_pipeline.hooks.summary import print_scorecard
+from edge_pipeline.hooks.summary import print_ladder, print_scorecard
 from edge_pipeline.hooks.tracking import Tracker
 from edge_pipeline.pipelines.config import Project
 
@@ -31,7 +32,7 @@ class Run:
 
     def __init__(self, project: Project, pipeline: Any, catalog: Any, *, only_missing: bool) -> None:
         self._project, self._catalog = project, catalog
-        outputs = set(pipeline.all_outputs())
+        self._outputs = outputs = set(pipeline.all_outputs())
         self._scorecards = [model for model in project.models if f"{model}.scorecard" in outputs]
         self._trainings = [model for model in project.models if f"{model}.weights" in outputs]
         self._reports = {name.removesuffix(".sensitivity") for name in outputs if name.endswith(".sensitivity")}
@@ -121,6 +122,8 @@ class Run:
         for model, table in tables.items():
             self._tracker.table(model, "scorecard", table.to_dict("list"))
         self._close()
+        for name, steps in self._ladders():
+            print_ladder(self._console, name, steps)
         for table in tables.values():
             print_scorecard(self._console, table)
         self._console.print(
@@ -186,6 +189,15 @@ class Run:
             self._logged.add(name)
             times = self._tracker.times(name)
             self._tracker.complete(records.sensitivity_record(owner, self._project, self._tags, found, times))
+
+    def _ladders(self) -> Iterator[tuple[str, Any]]:
+        """Yield the steps of each automatic quantization of this run."""
+        for owner in sorted(
+            {name.removesuffix(".simulation") for name in self._outputs if name.endswith(".simulation")}
+        ):
+            made = self._load(f"{owner}.simulation")
+            if isinstance(made, Artifact) and made.details.get("ladder"):
+                yield owner.replace(".", "/"), made.details["ladder"]
 
     def _gather(self, target: Target) -> dict[str, Any]:
         """Return the results of `target` that belong together; those of older artifacts are left out."""

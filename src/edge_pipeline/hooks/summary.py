@@ -1,6 +1,6 @@
 """Print the scorecard of a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -52,6 +52,24 @@ def print_scorecard(console: Console, table: Any) -> None:
     for row in table.to_dict("records"):
         if row["warnings"]:
             console.print(f"[yellow]{row['target']}:[/] {row['warnings']}", highlight=False, soft_wrap=True)
+    console.print()
+
+
+def print_ladder(console: Console, name: str, steps: Sequence[Mapping[str, Any]]) -> None:
+    """Print what `quantize: auto` tried for `name`, one line a step, and whether the budget was met."""
+    view = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    view.add_column(f"automatic quantization of {name}", no_wrap=True)
+    for title in ("metric", "SQNR dB", "seconds"):
+        view.add_column(title, justify="right", no_wrap=True)
+    view.add_column("")
+    for one in steps:
+        metric = "-" if one["metric"] is None else f"{one['metric']:.4f}"
+        sqnr = "-" if one["sqnr_db"] is None else f"{one['sqnr_db']:.1f}"
+        mark = "met" if one["met"] else "better" if one["kept"] else one["note"][:60]
+        view.add_row(one["rung"], metric, sqnr, f"{one['seconds']:.0f}", mark)
+    console.print(view)
+    if not any(one["met"] for one in steps):
+        console.print("No step met the budget; the best one was kept.", style="yellow")
     console.print()
 
 
