@@ -142,9 +142,10 @@ def _rungs(
 
     rungs = [
         Rung("calibrate", static()),
-        *(Rung(f"ranges by {scheme}", static(scheme=scheme)) for scheme in ("min_max", "mse")),
+        Rung("ranges by min_max", static(scheme="min_max")),
         Rung("bias correction", static(bias_correction=True)),
         Rung("bias correction, ranges by min_max", static(bias_correction=True, scheme="min_max")),
+        Rung("ranges by mse", static(scheme="mse")),
         Rung("cross-layer equalization", static(cross_layer_equalization=True)),
         Rung("batch-norm re-estimation", static(bn_reestimation=True)),
     ]
