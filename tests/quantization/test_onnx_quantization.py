@@ -123,6 +123,17 @@ def test_the_other_scheme_works_too(model: bytes) -> None:
     assert min(against_sim) > 35
 
 
+@pytest.mark.parametrize(("bits", "least", "rounding"), [((8, 16), 28, 60), ((4, 8), 12, 30), ((4, 16), 12, 60)])
+def test_other_integers_than_those_of_eight_bits(
+    model: bytes, bits: tuple[int, int], least: float, rounding: float
+) -> None:
+    found = quantize_onnx(model, draw(model, 16), scheme="min_max", config="htp_v73", bits=bits)
+    against_float, against_sim = compared(model, found)
+    assert min(against_float) > least
+    assert min(against_sim) > rounding
+    assert {entry["bitwidth"] for entry in found.encodings.values()} - {32} == set(bits)
+
+
 def test_opsets_older_than_quantization_by_channel(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
