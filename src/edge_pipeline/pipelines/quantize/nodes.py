@@ -179,11 +179,17 @@ def _of_onnx(
 
 
 def restored_simulation(spec: ModelSpec, weights: Artifact, simulation: Artifact) -> Any:
-    """Return the calibrated AIMET simulation of a `simulation` artifact."""
+    """Return the calibrated AIMET simulation of a `simulation` artifact.
+
+    Raises:
+        QuantizationError: it was kept by another version of this package.
+    """
     from edge_pipeline.models.checkpoints import state_from_bytes
     from edge_pipeline.quantization import ptq
     from edge_pipeline.quantization.layout import Layout
 
+    if "layout" not in simulation.details:
+        raise QuantizationError("the simulation was kept by another version; make it again with `--tags quantize`")
     net, inputs = recipes.restore(spec, weights), recipes.dummy_inputs(spec)
     prepared = ptq.prepare(net, inputs, equalize=simulation.details["equalized"])
     sim = ptq.simulate(prepared, inputs, Layout(**simulation.details["layout"]))
