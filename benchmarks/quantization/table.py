@@ -30,7 +30,7 @@ from edge_pipeline.pipelines.finetune.nodes import open_samples
 from edge_pipeline.pipelines.quantize.auto import PLAIN, automatic
 from edge_pipeline.pipelines.quantize.calibration import Inputs
 from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
-from edge_pipeline.pipelines.quantize.techniques import Subject, layout_of, quantized
+from edge_pipeline.pipelines.quantize.techniques import Asked, Subject, layout_of, quantized
 from edge_pipeline.quantization.export import to_onnx
 from edge_pipeline.quantization.sensitivity import outputs_sqnr
 from edge_pipeline.runtimes.session import open_session, run
@@ -123,7 +123,7 @@ def measure(
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         sim, layout, used, attempts = automatic(
-            subject, split, weights, Path(folder), parameters, precision, "v73", "w8a16", name
+            subject, split, weights, Path(folder), parameters, Asked(precision, "v73", "w8a16", name)
         )
     for one in attempts:
         print("   ", one.rung, one.metric, one.sqnr_db, f"{one.seconds:.0f} s", "kept" if one.kept else "", one.note)

@@ -11,11 +11,11 @@ import torch
 from edge_pipeline.core.errors import QuantizationError
 from edge_pipeline.core.files import sha256
 from edge_pipeline.core.progress import advance, listeners
-from edge_pipeline.core.types import Artifact, Precision, Split
+from edge_pipeline.core.types import Artifact, Split
 from edge_pipeline.pipelines.quantize.calibration import Inputs
 from edge_pipeline.pipelines.quantize.ladder import TIE, Attempt, Budget, Candidate, Notes, Rung, climb
 from edge_pipeline.pipelines.quantize.parameters import Auto, QuantizeParameters
-from edge_pipeline.pipelines.quantize.techniques import Subject, layout_of, overridden, quantized, retrained
+from edge_pipeline.pipelines.quantize.techniques import Asked, Subject, layout_of, overridden, quantized, retrained
 from edge_pipeline.quantization import ptq
 from edge_pipeline.quantization.layout import Layout
 from edge_pipeline.quantization.sensitivity import outputs_sqnr, sensitivity, worth_overriding
@@ -40,10 +40,7 @@ def automatic(
     weights: Artifact,
     folder: Path,
     parameters: QuantizeParameters,
-    precision: Precision,
-    hexagon: str,
-    high: str,
-    name: str,
+    asked: Asked,
 ) -> tuple[Any, Layout, QuantizeParameters, list[Attempt]]:
     """Return the best simulation, its layout, the parameters that made it, and every attempt.
 
@@ -53,10 +50,7 @@ def automatic(
         weights: the fine-tuned network.
         folder: where the attempts are kept.
         parameters: with `auto`.
-        precision: of most layers.
-        hexagon: version of the NPU of the target devices.
-        high: the finer precision that all runtimes take.
-        name: shown to the user.
+        asked: precision, hardware and name.
     """
     auto = parameters.auto
     assert auto
@@ -71,14 +65,14 @@ def automatic(
 
     def restore(attempt: Attempt, state: Any) -> Any:
         mine = with_changes(attempt.changes)
-        layout = layout_of(mine, precision, hexagon, attempt.overrides)
+        layout = layout_of(mine, asked.precision, asked.hexagon, attempt.overrides)
         prepared = subject.prepared(equalize=mine.cross_layer_equalization)
         sim = ptq.simulate(prepared, subject.inputs, layout)
         ptq.fill(sim, state, frozen_weights=bool(mine.adaround or mine.seq_mse))
         return sim
 
-    rungs = _rungs(subject, auto, precision, hexagon, high, with_changes)
-    step = f"{name}: quantize"
+    rungs = _rungs(subject, auto, asked, with_changes)
+    step = f"{asked.name}: quantize"
     for listener in listeners:
         listener.started(step, len(rungs))
     done = 0
@@ -88,7 +82,7 @@ def automatic(
         done += 1
         advance(step, done, _told(attempt, reference))
 
-    told = [precision.value, hexagon, high, list(split.validation)]
+    told = [asked.precision.value, asked.hexagon, asked.high, list(split.validation)]
     notes = Notes(folder, _fingerprint(subject, weights, parameters, told))
     try:
         candidate, attempts = climb(rungs, judge, budget, notes, restore, tell)
@@ -96,18 +90,18 @@ def automatic(
         for listener in listeners:
             listener.ended(step)
     chosen = with_changes(candidate.changes)
-    layout = layout_of(chosen, precision, hexagon, candidate.overrides)
+    layout = layout_of(chosen, asked.precision, asked.hexagon, candidate.overrides)
     return candidate.simulation, layout, chosen, [Attempt("float", reference, kept=False), *attempts]
 
 
 def _rungs(
     subject: Subject,
     auto: Auto,
-    precision: Precision,
-    hexagon: str,
-    high: str,
+    asked: Asked,
     with_changes: Callable[[Mapping[str, Any]], QuantizeParameters],
 ) -> list[Rung]:
+    high = asked.high if auto.high == "auto" else auto.high
+
     def static(**more: Any) -> Callable[[Candidate | None], Candidate]:
         """A rung that quantizes the float network again, with the changes of the best so far and `more`."""
 
@@ -116,7 +110,7 @@ def _rungs(
             if changes.get("bn_reestimation") and changes.get("cross_layer_equalization"):
                 raise QuantizationError("left out: the channels were equalized, which was better")
             mine = with_changes(changes)
-            return Candidate(quantized(subject, mine, layout_of(mine, precision, hexagon, {})), changes, {})
+            return Candidate(quantized(subject, mine, layout_of(mine, asked.precision, asked.hexagon, {})), changes, {})
 
         return make
 
@@ -128,7 +122,7 @@ def _rungs(
             found = sensitivity(best.simulation, subject.calibration.first(SQNR_IMAGES // 2), None, lambda *_: None)
             overrides = {**best.overrides, **dict.fromkeys(worth_overriding(found, share), high)}
             mine = with_changes(best.changes)
-            layout = layout_of(mine, precision, hexagon, overrides)
+            layout = layout_of(mine, asked.precision, asked.hexagon, overrides)
             made = overridden(subject, best.simulation, layout, equalize=mine.cross_layer_equalization)
             return Candidate(made, best.changes, overrides)
 
@@ -149,12 +143,10 @@ def _rungs(
         Rung("cross-layer equalization", static(cross_layer_equalization=True)),
         Rung("batch-norm re-estimation", static(bn_reestimation=True)),
     ]
-    if with_changes({}).bits(precision)[0] <= MOST_BITS:
+    if with_changes({}).bits(asked.precision)[0] <= MOST_BITS:
         rungs.append(Rung("SeqMSE", static(seq_mse=auto.seq_mse.model_dump())))
     rungs.append(Rung("AdaRound", static(adaround=auto.adaround.model_dump(), seq_mse=None)))
-    if auto.high != "auto":
-        high = auto.high
-    if high != "off" and high != precision.value:
+    if high not in ("off", asked.precision.value):
         rungs += [Rung(f"{high} for {share:.0%} of the noise", mixed(share)) for share in (0.5, 0.8, 0.95)]
     return [*rungs, Rung("quantization-aware training", training)]
 

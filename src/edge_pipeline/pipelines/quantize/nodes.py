@@ -15,6 +15,7 @@ from edge_pipeline.pipelines.quantize.parameters import QuantizeParameters
 
 if TYPE_CHECKING:
     from edge_pipeline.pipelines.quantize.calibration import Inputs
+    from edge_pipeline.pipelines.quantize.techniques import Asked
 
 SIMULATION = "simulation.pt"
 
@@ -66,9 +67,10 @@ def quantize(
     if spec.stays_onnx:
         files, tools, details = _of_onnx(spec, weights, parameters, precision, calibration, subject)
     else:
-        files, tools, details = _of_torch(
-            spec, split, weights, folder, parameters, precision, hexagon, high, calibration, subject
-        )
+        from edge_pipeline.pipelines.quantize.techniques import Asked
+
+        asked = Asked(precision, hexagon, high, subject)
+        files, tools, details = _of_torch(spec, split, weights, folder, parameters, asked, calibration)
     return Artifact(
         "simulation",
         files,
@@ -92,11 +94,8 @@ def _of_torch(
     weights: Artifact,
     folder: Path,
     parameters: QuantizeParameters,
-    precision: Precision,
-    hexagon: str,
-    high: str,
+    asked: "Asked",
     calibration: "Inputs",
-    subject: str,
 ) -> tuple[dict[str, bytes], dict[str, str], dict[str, Any]]:
     import aimet_torch
     import torch
@@ -110,24 +109,22 @@ def _of_torch(
     task = Subject(spec, weights, calibration, split.train)
     details: dict[str, Any] = {}
     if parameters.auto:
-        sim, layout, parameters, attempts = automatic(
-            task, split, weights, folder, parameters, precision, hexagon, high, subject
-        )
+        sim, layout, parameters, attempts = automatic(task, split, weights, folder, parameters, asked)
         details["ladder"] = records(attempts)
     else:
-        layout = layout_of(parameters, precision, hexagon, {})
-        shown = track([layout], f"{subject}: quantize", 1)
+        layout = layout_of(parameters, asked.precision, asked.hexagon, {})
+        shown = track([layout], f"{asked.name}: quantize", 1)
         (sim,) = [quantized(task, parameters, one) for one in shown]
-        if precision is Precision.MIXED and not parameters.overrides:
+        if asked.precision is Precision.MIXED and not parameters.overrides:
             equalize = parameters.cross_layer_equalization
-            sim, layout = mixed(task, sim, layout, parameters.mixed, high, equalize=equalize)
+            sim, layout = mixed(task, sim, layout, parameters.mixed, asked.high, equalize=equalize)
     files = {
         SIMULATION: state_to_bytes(sim.model.state_dict()),
         "encodings.json": json_bytes(ptq.encodings(sim)),
     }
     left = float_operators(sim.model)
     if left:
-        _log.warning("%s: AIMET has no quantized form of %s; they compute in float", subject, ", ".join(left))
+        _log.warning("%s: AIMET has no quantized form of %s; they compute in float", asked.name, ", ".join(left))
     details |= {
         "float_operators": left,
         "layout": layout.to_dict(),

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,23 @@ from edge_pipeline.pipelines.quantize.parameters import Mixed, Qat, QuantizePara
 from edge_pipeline.quantization import ptq
 from edge_pipeline.quantization.layout import Layout
 from edge_pipeline.quantization.sensitivity import sensitivity, worth_overriding
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for one simulation.
+
+    Attributes:
+        precision: of weights and activations.
+        hexagon: version of the NPU of the target devices, whose rules AIMET follows.
+        high: the finer precision that all runtimes of the targets take in single layers.
+        name: shown to the user.
+    """
+
+    precision: Precision
+    hexagon: str
+    high: str
+    name: str
 
 
 class Subject:
