@@ -39,10 +39,11 @@ def _sources(spec: ModelSpec) -> list[Path]:
     package = Path(__file__).parents[2]
     own = [*sorted((package / "models").glob("*.py")), *sorted((package / "pipelines" / "finetune").glob("*.py"))]
     named = [getattr(spec, key, None) for key in ("factory", "loss")]
-    return own + [path for one in named if one for path in _file_of(one.partition(":")[0])]
+    return own + [path for one in named if one for path in file_of(one.partition(":")[0])]
 
 
-def _file_of(module: str) -> list[Path]:
+def file_of(module: str) -> list[Path]:
+    """Return the source file of a module; nothing if it has none."""
     try:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):

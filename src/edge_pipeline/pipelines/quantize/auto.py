@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from edge_pipeline.core.errors import QuantizationError
 from edge_pipeline.core.files import sha256
 from edge_pipeline.core.progress import advance, listeners
 from edge_pipeline.core.types import Artifact, Split
+from edge_pipeline.pipelines.finetune.fingerprint import file_of
 from edge_pipeline.pipelines.quantize.calibration import Inputs
 from edge_pipeline.pipelines.quantize.ladder import TIE, Attempt, Budget, Candidate, Notes, Rung, climb
 from edge_pipeline.pipelines.quantize.parameters import Auto, QuantizeParameters
@@ -188,8 +190,18 @@ def _told(attempt: Attempt, reference: float) -> str:
 
 
 def _fingerprint(subject: Subject, weights: Artifact, parameters: QuantizeParameters, more: list[Any]) -> str:
-    """Return what tells one climb from another: whatever its result depends on."""
-    content = [weights.hash, parameters.model_dump(mode="json"), list(subject.calibration.indices), more]
+    """Return what tells one climb from another: whatever its result depends on, the code included."""
+    package = Path(__file__).parents[2]
+    code = [*(package / "quantization").glob("*.py"), *(package / "pipelines" / "quantize").glob("*.py")]
+    code += file_of(subject.spec.metric.partition(":")[0]) if subject.spec.metric else []
+    content = [
+        weights.hash,
+        parameters.model_dump(mode="json"),
+        list(subject.calibration.indices),
+        more,
+        [sha256(path.read_bytes()) for path in sorted(code)],
+        [version("aimet-torch"), version("torch")],
+    ]
     return sha256(json.dumps(content, sort_keys=True).encode())
 
 
