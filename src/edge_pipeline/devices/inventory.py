@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.types import Artifact, Profile
+from edge_pipeline.devices.chips import chip
 from edge_pipeline.devices.settings import ProfileSettings
 
 if TYPE_CHECKING:
@@ -13,11 +15,24 @@ if TYPE_CHECKING:
 
 
 class DeviceSpec(BaseModel):
-    """An entry of devices.yml. `hexagon` is the version of its NPU, whose rules quantization follows."""
+    """An entry of devices.yml. `chip` is what it runs on, or for `host` what models are prepared for, see chips.yml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["host"]
-    hexagon: Literal["v68", "v69", "v73", "v75", "v79", "v81"] | None = None
+    chip: str | None = None
+
+    @field_validator("chip")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        try:
+            return value and chip(value).name
+        except DeviceError as error:
+            raise ValueError(str(error)) from error
+
+    @property
+    def hexagon(self) -> str | None:
+        """Version of the NPU, whose rules quantization follows."""
+        return chip(self.chip).hexagon if self.chip else None
 
 
 class Device(Protocol):
