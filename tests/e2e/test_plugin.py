@@ -126,3 +126,9 @@ def test_a_model_with_the_name_of_a_pipeline_is_refused(other):
 def test_init_outside_a_project_is_refused_by_kedro(tmp_path, project_class):
     project = project_class(tmp_path)
     assert project.kedro("edge", "init").status != 0
+
+
+def test_the_table_of_chips_comes_with_the_wheel(other):
+    other.kedro("edge", "init").succeeded()
+    other.write("conf/base/devices.yml", {"host": {"kind": "host", "chip": "QCS8560"}})
+    other.kedro("run").refused("host.chip: the chip 'QCS8560' is not known; did you mean 'QCS8550'?")
