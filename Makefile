@@ -11,7 +11,7 @@ run: $(VENV)/.run
 	$(VENV)/bin/kedro run
 
 test: $(VENV)/.test
-	$(VENV)/bin/pytest --cov -n auto --maxprocesses 4 --dist loadgroup
+	$(VENV)/bin/pytest --cov -n auto --maxprocesses 4 --no-loadscope-reorder
 
 check: $(VENV)/.test
 	$(VENV)/bin/ruff check .

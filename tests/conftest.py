@@ -38,11 +38,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let workers share the tests by file, and begin with the models' whole jobs, each of which takes minutes."""
-    for item in items:
-        model = getattr(item, "callspec", None) if item.path.stem == "test_models" else None
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {model.id if model else ''} {item.path.parent}"))
+    """Begin with the models' whole jobs, each of which takes minutes."""
     items.sort(key=lambda item: item.path.stem != "test_models")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let workers share the tests by file, whose fixtures are then made once; of the models' jobs one model each."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            return f"{file} {test[test.find('[') :]}" if file.endswith("test_models.py") else file
+
+    return ByFile(config, log)
 
 
 def made(result: Any) -> Any:

@@ -188,3 +188,19 @@ def test_versions_and_group_are_shared_by_all_runs(tmp_path: Path) -> None:
     assert tags["run_group"] == "20240101-000000"
     assert {"version.python", "version.torch", "version.aimet-torch", "version.kedro"} <= set(tags)
     assert "mlflow.source.git.commit" not in tags
+
+
+def test_what_quantization_was_made_of_is_logged(complete: Callable[..., RunRecord], target: Target) -> None:
+    step = {"rung": "calibrate", "metric": 0.9, "sqnr_db": 20.0, "seconds": 1.0, "met": True, "kept": True, "note": ""}
+    made = {
+        "techniques": ["adaround"],
+        "layout": {"overrides": {"head": "w8a16"}},
+        "ladder": [step],
+        "warnings": ["few"],
+    }
+    exported = replace(EXPORTED, details={**EXPORTED.details, "quantization": made})
+    record = complete(target, exported=exported)
+    assert record.tags["techniques"] == "adaround, overrides of 1 layers"
+    assert record.tags["calibration_warnings"] == "few"
+    assert record.tables["ladder"]["rung"] == ["calibrate"]
+    assert json.loads(record.files["quantization.json"]) == made

@@ -153,7 +153,9 @@ def target_record(
         quantization = exported.details.get("quantization", {})
         if quantization:
             files["quantization.json"] = _json(quantization)
-            tags["techniques"] = ", ".join(quantization.get("techniques", ())) or "calibration only"
+            layers = len(quantization.get("layout", {}).get("overrides", ()))
+            more = [f"overrides of {layers} layers"] if layers else []
+            tags["techniques"] = ", ".join([*quantization.get("techniques", ()), *more]) or "calibration only"
         if quantization.get("warnings"):
             tags["calibration_warnings"] = "; ".join(quantization["warnings"])
         tables |= _ladder_table(quantization.get("ladder", ()))
