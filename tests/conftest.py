@@ -160,10 +160,10 @@ def litert_compiled(exported: dict[Precision, Artifact]) -> dict[Precision, Arti
 
 
 def _compiled(exported: dict[Precision, Artifact], name: RuntimeName, precision: Precision) -> Artifact:
-    from edge_pipeline.runtimes.base import runtime
+    from edge_pipeline.runtimes.base import CompileSettings, runtime
 
     target = Target("digits", "host", name, precision)
-    return runtime(name).compile(exported[precision], target, time_limit_s=300)
+    return runtime(name).compile(exported[precision], target, CompileSettings(300))
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def validate(
     """
     from edge_pipeline.datasets.factory import FactorySamples
     from edge_pipeline.devices.inventory import DeviceSpec, connect
-    from edge_pipeline.pipelines.validate.inference import predictions
+    from edge_pipeline.pipelines.validate.inference import batch_size, predictions
     from edge_pipeline.tasks.user_metric import UserMetric
 
     samples = dataset if hasattr(dataset, "has_pictures") else FactorySamples(dataset)
@@ -61,7 +61,8 @@ def validate(
         target=f"model@{device}",
     )
     metric = UserMetric(metric_fn)
-    for index, prediction in predictions(infer, samples, interface, range(len(samples)), "validate"):
+    size = batch_size(interface)
+    for index, prediction in predictions(infer, samples, interface, range(len(samples)), "validate", size):
         metric.add(prediction, samples.truth(index))
     return metric.metrics()
 
@@ -73,6 +74,10 @@ def _compiled(model: Any, samples: Any, runtime: RuntimeName, time_limit_s: floa
 
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"`model` must be an nn.Module or a path, not a {type(model).__name__}")
+    if runtime.npu:
+        raise ModelError(
+            f"a module is not compiled for '{runtime}' here; run a pipeline, and give the folder of the compiled model"
+        )
     return _from_module(model, samples, runtime, time_limit_s)
 
 
@@ -119,7 +124,7 @@ def _from_module(module: Any, samples: Any, runtime: RuntimeName, time_limit_s: 
         module.train(was_training)
     exported = Artifact("exported", files, {}, described.inputs, described.outputs, {}, described.details)
     target = Target("model", "host", runtime, Precision.FLOAT)
-    return base.runtime(runtime).compile(exported, target, time_limit_s=time_limit_s)
+    return base.runtime(runtime).compile(exported, target, base.CompileSettings(time_limit_s))
 
 
 def _first(samples: Any) -> tuple[list[Any], Preprocessing | None]:

@@ -13,7 +13,7 @@ from edge_pipeline.models.spec import ClassifierSpec, Targets
 
 SPEC = ClassifierSpec(recipe="classifier", targets=Targets(runtimes=("onnx",)))
 SPLIT = Split("data", 0, ("a",), (0,), (1,), (2,))
-REPORTS = ("scorecard.csv", "quality.png", "latency.png")
+REPORTS = ("scorecard.csv", "quality.png", "latency.png", "placement.png")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def of_target(slug: str) -> list[str]:
 
 def test_results_that_belong_together_are_kept(default_catalog: Any, make: Callable[..., None]) -> None:
     make()
-    assert discard_stale(default_catalog, "digits", SPEC) == []
+    assert discard_stale(default_catalog, "digits", SPEC.expand("digits")) == []
     assert reports() == list(REPORTS)
 
 
@@ -67,7 +67,7 @@ def test_new_weights_make_everything_after_them_outdated(default_catalog: Any, m
     default_catalog.save("digits.weights", Artifact("weights", {"weights.pt": b"2"}, {"dataset": "data"}))
     expected = ["digits.float.exported", *of_target("host-onnx-float")]
     expected += ["digits.w8a8.simulation", "digits.w8a8.exported", *of_target("host-onnx-w8a8")]
-    assert discard_stale(default_catalog, "digits", SPEC) == expected
+    assert discard_stale(default_catalog, "digits", SPEC.expand("digits")) == expected
     assert not any(default_catalog.exists(name) for name in expected)
     assert default_catalog.exists("digits.weights")
     assert reports() == []
@@ -76,7 +76,7 @@ def test_new_weights_make_everything_after_them_outdated(default_catalog: Any, m
 def test_new_data_make_everything_outdated(default_catalog: Any, make: Callable[..., None]) -> None:
     make()
     default_catalog.save("digits.split", replace(SPLIT, dataset_hash="other"))
-    assert discard_stale(default_catalog, "digits", SPEC)[0] == "digits.weights"
+    assert discard_stale(default_catalog, "digits", SPEC.expand("digits"))[0] == "digits.weights"
     assert default_catalog.exists("digits.split")
     assert not default_catalog.exists("digits.weights")
 
@@ -87,7 +87,7 @@ def test_a_new_simulation_makes_its_own_precision_outdated_only(
     make()
     old = default_catalog.load("digits.w8a8.simulation")
     default_catalog.save("digits.w8a8.simulation", replace(old, files={"simulation.pt": b"other"}))
-    assert discard_stale(default_catalog, "digits", SPEC) == ["digits.w8a8.exported", *of_target("host-onnx-w8a8")]
+    assert discard_stale(default_catalog, "digits", SPEC.expand("digits")) == ["digits.w8a8.exported", *of_target("host-onnx-w8a8")]
 
 
 def test_a_damaged_result_is_made_again_with_all_that_came_from_it(
@@ -95,22 +95,22 @@ def test_a_damaged_result_is_made_again_with_all_that_came_from_it(
 ) -> None:
     make()
     Path("data/06_models/digits/host-onnx-float/compiled/model.onnx").write_bytes(b"changed")
-    assert discard_stale(default_catalog, "digits", SPEC) == of_target("host-onnx-float")
+    assert discard_stale(default_catalog, "digits", SPEC.expand("digits")) == of_target("host-onnx-float")
 
 
 def test_a_damaged_report_of_a_target_is_made_again_alone(default_catalog: Any, make: Callable[..., None]) -> None:
     make()
     Path("data/08_reporting/digits/host-onnx-w8a8/profile.json").write_bytes(b"{")
-    assert discard_stale(default_catalog, "digits", SPEC) == ["digits.host-onnx-w8a8.profile"]
+    assert discard_stale(default_catalog, "digits", SPEC.expand("digits")) == ["digits.host-onnx-w8a8.profile"]
     assert reports() == []
 
 
 def test_a_failed_target_makes_the_tables_and_figures_again(default_catalog: Any, make: Callable[..., None]) -> None:
     make()
     default_catalog.save("digits.host-onnx-w8a8.profile", Failure("profile", "x", "too slow"))
-    assert discard_stale(default_catalog, "digits", SPEC) == []
+    assert discard_stale(default_catalog, "digits", SPEC.expand("digits")) == []
     assert reports() == []
 
 
 def test_a_project_that_was_never_run_has_nothing_outdated(default_catalog: Any) -> None:
-    assert discard_stale(default_catalog, "digits", SPEC) == []
+    assert discard_stale(default_catalog, "digits", SPEC.expand("digits")) == []

@@ -24,7 +24,7 @@ def printed(make_profile: Callable[..., Profile], make_validation: Callable[...,
         make_validation(one, WEIGHTS.hash, accuracy=accuracy) for one, accuracy in ((FLOAT, 0.9), (W8A8, 0.85))
     ]
     results = (profile, validations[0], Failure("profile", W8A8.name, "too slow"), validations[1])
-    table, _, _ = scorecard(WEIGHTS, *results, spec=SPEC, targets=(FLOAT, W8A8))
+    table, *_ = scorecard(WEIGHTS, *results, spec=SPEC, targets=(FLOAT, W8A8))
     console = Console(file=io.StringIO(), width=200)
     print_scorecard(console, table.astype(object).where(table.notna(), None))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]

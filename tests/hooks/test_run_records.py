@@ -200,7 +200,7 @@ def test_what_quantization_was_made_of_is_logged(complete: Callable[..., RunReco
     }
     exported = replace(EXPORTED, details={**EXPORTED.details, "quantization": made})
     record = complete(target, exported=exported)
-    assert record.tags["techniques"] == "adaround, overrides of 1 layers"
+    assert record.tags["techniques"] == "adaround, overrides of 1 layer"
     assert record.tags["calibration_warnings"] == "few"
     assert record.tables["ladder"]["rung"] == ["calibrate"]
     assert json.loads(record.files["quantization.json"]) == made

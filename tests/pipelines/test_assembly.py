@@ -31,7 +31,7 @@ def test_every_stage_is_there_once_for_what_it_belongs_to(pipeline: Pipeline) ->
     assert len(pipeline.nodes) == 18
 
 
-FOLDERS = {"digits.checkpoints", "digits.w8a8.ladder"}
+FOLDERS = {"digits.checkpoints", "digits.w8a8.ladder", "digits.compilations"}
 """Where stages keep files of their own."""
 
 
@@ -42,7 +42,7 @@ def test_everything_is_made_from_parameters_and_folders_alone(pipeline: Pipeline
 
 def test_the_results_are_the_tables_and_figures_of_the_model_and_of_each_target(pipeline: Pipeline) -> None:
     drawn = {f"digits.{target}.predictions" for target in TARGETS}
-    assert pipeline.outputs() == {"digits.scorecard", "digits.quality", "digits.latency"} | drawn
+    assert pipeline.outputs() == {"digits.scorecard", "digits.quality", "digits.latency", "digits.placement"} | drawn
 
 
 def test_every_result_is_under_the_name_of_its_model_and_target(pipeline: Pipeline) -> None:

@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from edge_pipeline.core.errors import CompileError
 from edge_pipeline.core.numerics import sqnr_db
 from edge_pipeline.core.types import Artifact, Precision, RuntimeName, Target
-from edge_pipeline.runtimes.base import runtime
+from edge_pipeline.runtimes.base import CompileSettings, runtime
 from edge_pipeline.runtimes.session import open_session, run
 
 FLOAT = Target("digits", "host", RuntimeName.TFLITE, Precision.FLOAT)
@@ -91,11 +91,11 @@ def test_the_artifact_says_what_it_is_and_what_it_was_made_from(
 
 def test_a_conversion_over_its_time_limit_is_stopped_naming_the_target(exported: dict[Precision, Artifact]) -> None:
     with pytest.raises(CompileError, match=r"digits@host/tflite/float: .*time limit of 0\.3 s"):
-        runtime(RuntimeName.TFLITE).compile(exported[Precision.FLOAT], FLOAT, time_limit_s=0.3)
+        runtime(RuntimeName.TFLITE).compile(exported[Precision.FLOAT], FLOAT, CompileSettings(0.3))
 
 
 @pytest.mark.slow
 def test_a_broken_program_is_refused_naming_the_target(exported: dict[Precision, Artifact]) -> None:
     broken = replace(exported[Precision.W8A8], files={"model.pt2": b"not a program"})
     with pytest.raises(CompileError, match=r"digits@host/tflite/w8a8: the LiteRT converter failed; .*exit status 1"):
-        runtime(RuntimeName.TFLITE).compile(broken, W8A8, time_limit_s=120)
+        runtime(RuntimeName.TFLITE).compile(broken, W8A8, CompileSettings(120))

@@ -29,6 +29,6 @@ def test_a_missing_package_is_refused_with_the_command_that_installs_it(
     monkeypatch.setattr(base, "version", version)
     target = Target("digits", "host", RuntimeName.TFLITE, Precision.FLOAT)
     with pytest.raises(CompileError) as raised:
-        base.runtime(RuntimeName.TFLITE).compile(artifact, target, time_limit_s=60)
+        base.runtime(RuntimeName.TFLITE).compile(artifact, target, base.CompileSettings(60))
     for text in (f"needs the package {missing}", "pip install 'edge-pipeline[litert]'", "remove 'tflite'"):
         assert text in str(raised.value)

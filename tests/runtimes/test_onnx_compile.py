@@ -8,7 +8,7 @@ import pytest
 from edge_pipeline.core.errors import CompileError
 from edge_pipeline.core.numerics import sqnr_db
 from edge_pipeline.core.types import Artifact, Precision, RuntimeName, Target
-from edge_pipeline.runtimes.base import runtime
+from edge_pipeline.runtimes.base import CompileSettings, runtime
 from edge_pipeline.runtimes.session import open_session, run
 
 both = pytest.mark.parametrize("precision", [Precision.FLOAT, Precision.W8A8])
@@ -56,4 +56,4 @@ def test_a_broken_model_is_refused_naming_the_target(exported: dict[Precision, A
     broken = replace(whole, files={"model.onnx": data[: int(share * len(data))]})
     target = Target("digits", "host", RuntimeName.ONNX, Precision.FLOAT)
     with pytest.raises(CompileError, match="digits@host/onnx/float: ONNX Runtime refuses the model"):
-        runtime(RuntimeName.ONNX).compile(broken, target, time_limit_s=60)
+        runtime(RuntimeName.ONNX).compile(broken, target, CompileSettings(60))

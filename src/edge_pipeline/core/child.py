@@ -3,23 +3,41 @@
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_NO_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory", "out of memory")
 
 
 class ChildError(Exception):
-    """The child crashed, reported an error, or ran out of time. The message ends with what it said last."""
+    """The child crashed, reported an error, or ran out of time. The message ends with what it said last.
+
+    Attributes:
+        output: everything that it said.
+    """
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
 
 
 def run_child(
-    module: str, arguments: Sequence[str], *, time_limit_s: float, environment: Mapping[str, str] | None = None
-) -> None:
-    """Run `python -m module arguments` and wait for it.
+    module: str,
+    arguments: Sequence[str],
+    *,
+    time_limit_s: float,
+    environment: Mapping[str, str] | None = None,
+    memory_limit_mb: int | None = None,
+    tick: Callable[[float], None] | None = None,
+) -> str:
+    """Run `python -m module arguments`, wait for it, and return what it said.
 
     The child has its own process group, which is killed as a whole when the time is over or this process is
     interrupted. It must call `die_with_parent` first, so that it does not outlive a killed parent.
@@ -29,10 +47,13 @@ def run_child(
         arguments: its command line.
         time_limit_s: seconds until it is killed.
         environment: variables set for it on top of this process's.
+        memory_limit_mb: data in 10^6 bytes that it may allocate.
+        tick: called about once a second with the seconds that have passed.
 
     Raises:
-        ChildError: exit status other than 0, death by a signal, or time over.
+        ChildError: exit status other than 0, death by a signal, memory or time over.
     """
+    limit = {} if memory_limit_mb is None else {"EDGE_PIPELINE_MEMORY_MB": str(memory_limit_mb)}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -40,24 +61,53 @@ def run_child(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **(environment or {}), "EDGE_PIPELINE_PARENT": str(os.getpid())},
+            env={**os.environ, **(environment or {}), **limit, "EDGE_PIPELINE_PARENT": str(os.getpid())},
         )
         try:
-            status = process.wait(timeout=time_limit_s)
+            status = _wait(process, time_limit_s, tick)
         except subprocess.TimeoutExpired:
             _kill(process)
-            raise ChildError(f"it was stopped after its time limit of {time_limit_s:g} s") from None
+            raise ChildError(f"it was stopped after its time limit of {time_limit_s:g} s", _said(output)) from None
         except BaseException:
             _kill(process)
             raise
-        if status != 0:
-            output.seek(0)
-            said = output.read().decode(errors="replace").strip()[-1500:]
-            raise ChildError(f"{_cause(status)}{': ' if said else ''}{said}")
+        said = _said(output)
+        if status == 0:
+            return said
+        cause = _cause(status)
+        if memory_limit_mb is not None and any(word in said for word in _NO_MEMORY):
+            cause = f"it needed more memory than its limit of {memory_limit_mb} MB ({cause})"
+        raise ChildError(f"{cause}{': ' if said else ''}{said[-1500:]}", said)
+
+
+def _wait(process: "subprocess.Popen[bytes]", time_limit_s: float, tick: Callable[[float], None] | None) -> int:
+    if tick is None:
+        return process.wait(timeout=time_limit_s)
+    started = time.monotonic()
+    while True:
+        left = time_limit_s - (time.monotonic() - started)
+        try:
+            return process.wait(timeout=max(0.0, min(1.0, left)))
+        except subprocess.TimeoutExpired:
+            if left <= 1.0:
+                raise
+        tick(time.monotonic() - started)
+
+
+def _said(output: Any) -> str:
+    output.seek(0)
+    text: str = output.read().decode(errors="replace")
+    return text.strip()
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to end this process when the one that started it ends. Linux only; elsewhere a no-op."""
+    """Keep to the memory limit, and ask the kernel to end this process when the one that started it ends.
+
+    Linux only; elsewhere a no-op.
+    """
+    limit = os.environ.get("EDGE_PIPELINE_MEMORY_MB")
+    if limit:
+        resource.setrlimit(resource.RLIMIT_DATA, (int(limit) * 10**6,) * 2)
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -37,6 +37,13 @@ class RuntimeName(StrEnum):
 
     ONNX = "onnx"
     TFLITE = "tflite"
+    QNN_CONTEXT_BINARY = "qnn_context_binary"
+    PRECOMPILED_QNN_ONNX = "precompiled_qnn_onnx"
+
+    @property
+    def npu(self) -> bool:
+        """Whether it is compiled for the NPU of one chip."""
+        return self in (RuntimeName.QNN_CONTEXT_BINARY, RuntimeName.PRECOMPILED_QNN_ONNX)
 
 
 @dataclass(frozen=True)
@@ -147,12 +154,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Layer:
-    """One operator of a compiled model, as the runtime reports it; `time_ms` is the mean of one inference."""
+    """One operator of a compiled model, as the runtime reports it.
+
+    `time_ms` is the mean of one inference; `fused` means that another operator does its work.
+    """
 
     name: str
     type: str
     compute_unit: str
     time_ms: float | None = None
+    fused: bool = False
 
 
 @dataclass(frozen=True)

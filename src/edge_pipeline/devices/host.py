@@ -4,18 +4,16 @@ import io
 import json
 import os
 import platform
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_pipeline.core.child import ChildError, run_child
 from edge_pipeline.core.errors import DeviceError
-from edge_pipeline.core.files import disk_errors
 from edge_pipeline.core.progress import track
 from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
-from edge_pipeline.devices.agent.tensors import Tensors, pack, unpack
+from edge_pipeline.devices.agent.tensors import Tensors, unpack
+from edge_pipeline.devices.local import act
 from edge_pipeline.devices.settings import ProfileSettings
 from edge_pipeline.devices.summary import summarise
 
@@ -47,7 +45,7 @@ class Host:
         limit = settings.time_limit_s
         with _MEASURING:
             found = [
-                json.loads(self._act("profile", artifact, inputs, settings.threads, limit, target, **numbers))
+                json.loads(act("profile", artifact, inputs, settings.threads, limit, target, **numbers))
                 for _ in track(range(REPEATS), f"{target}: profile", REPEATS)
             ]
             layers, problems = self._layers(artifact, tuple(one[:1] for one in inputs), settings, target)
@@ -66,7 +64,7 @@ class Host:
             DeviceError: the artifact cannot be loaded or run, or a batch takes longer than `time_limit_s`.
         """
         for inputs in batches:
-            data = self._act("infer", artifact, inputs, threads, time_limit_s, target)
+            data = act("infer", artifact, inputs, threads, time_limit_s, target)
             yield unpack(io.BytesIO(data))
 
     def _layers(
@@ -74,44 +72,10 @@ class Host:
     ) -> tuple[list[Layer], list[str]]:
         """Return the layers; if the runtime's profiler fails, none and the reason: the latencies stay valid."""
         try:
-            found = self._act(
-                "layers", artifact, inputs, settings.threads, settings.time_limit_s, target, runs=LAYER_RUNS
-            )
+            found = act("layers", artifact, inputs, settings.threads, settings.time_limit_s, target, runs=LAYER_RUNS)
         except DeviceError as error:
             return [], [f"no times of single layers: {error}"]
         return [Layer(**layer) for layer in json.loads(found)], []
-
-    def _act(
-        self,
-        action: str,
-        artifact: Artifact,
-        inputs: Tensors,
-        threads: int,
-        time_limit_s: float,
-        target: str,
-        **numbers: Any,
-    ) -> bytes:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            result = folder / ("result.npz" if action == "infer" else "result.json")
-            request = {
-                "action": action,
-                "runtime": artifact.details["runtime"],
-                "model": str(folder / artifact.details["model"]),
-                "inputs": str(folder / "inputs.npz"),
-                "threads": threads,
-                "result": str(result),
-                **numbers,
-            }
-            with disk_errors(folder / "request.json"):
-                artifact.unpack(folder)
-                pack(folder / "inputs.npz", inputs)
-                (folder / "request.json").write_text(json.dumps(request))
-            try:
-                run_child("edge_pipeline.devices.agent", [str(folder / "request.json")], time_limit_s=time_limit_s)
-                return result.read_bytes()
-            except (ChildError, OSError) as error:
-                raise DeviceError(f"{target}: the device 'host' could not {action} the artifact; {error}") from error
 
 
 def _cpu_model() -> str:

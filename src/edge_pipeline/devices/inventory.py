@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from edge_pipeline.core.errors import DeviceError
-from edge_pipeline.core.types import Artifact, Profile
-from edge_pipeline.devices.chips import chip
+from edge_pipeline.core.types import Artifact, Profile, RuntimeName
+from edge_pipeline.runtimes.chips import chip
 from edge_pipeline.devices.settings import ProfileSettings
 
 if TYPE_CHECKING:
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 class DeviceSpec(BaseModel):
-    """An entry of devices.yml. `chip` is what it runs on, or for `host` what models are prepared for, see chips.yml."""
+    """An entry of devices.yml.
+
+    `chip` is what it runs on, for `htp_emulator` what it stands in for, for `host` what models are prepared for; see
+    chips.yml.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: Literal["host"]
+    kind: Literal["host", "htp_emulator"]
     chip: str | None = None
 
     @field_validator("chip")
@@ -28,6 +32,22 @@ class DeviceSpec(BaseModel):
             return value and chip(value).name
         except DeviceError as error:
             raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _emulates_something(self) -> "DeviceSpec":
+        if self.kind == "htp_emulator" and self.chip is None:
+            raise ValueError("an htp_emulator needs `chip`, which it stands in for, such as QCS8550")
+        return self
+
+    @property
+    def runtimes(self) -> tuple[RuntimeName, ...]:
+        """The runtimes that a device of this kind has."""
+        return tuple(one for one in RuntimeName if one.npu == (self.kind == "htp_emulator"))
+
+    @property
+    def emulated(self) -> bool:
+        """Whether inference takes seconds and its times mean nothing."""
+        return self.kind == "htp_emulator"
 
     @property
     def hexagon(self) -> str | None:
@@ -61,5 +81,6 @@ class Device(Protocol):
 def connect(spec: DeviceSpec) -> Device:
     """Return the device that `spec` describes."""
     from edge_pipeline.devices.host import Host
+    from edge_pipeline.devices.htp_emulator import HtpEmulator
 
-    return Host()
+    return HtpEmulator(chip(spec.chip)) if spec.kind == "htp_emulator" and spec.chip else Host()

@@ -22,6 +22,9 @@ MEASURED = frozenset(
         "peak_memory_mb",
         "model_memory_mb",
         "size_mb",
+        "npu_layers_pct",
+        "fused_layers",
+        "compile_s",
     }
 )
 """Names of the metrics of a profile, which no other metric may take."""
@@ -48,6 +51,7 @@ def summarise(
     samples = np.concatenate([repeat.samples_ms for repeat in repeats])
     medians = [float(np.median(repeat.samples_ms)) for repeat in repeats]
     spread = 100 * (max(medians) - min(medians)) / min(medians)
+    on_npu, _ = placement(layers)
     p50, p90, p99 = (float(value) for value in np.percentile(samples, [50, 90, 99]))
     metrics = {
         "latency_p50_ms": p50,
@@ -63,6 +67,7 @@ def summarise(
         "peak_memory_mb": max(repeat.peak_memory_mb for repeat in repeats),
         "model_memory_mb": max(repeat.peak_memory_mb - repeat.baseline_memory_mb for repeat in repeats),
         "size_mb": artifact.size_bytes / 1e6,
+        **on_npu,
     }
     return Profile(
         target,
@@ -76,6 +81,25 @@ def summarise(
         runtime_version,
         (*_warnings(spread, repeats, settings), *problems),
     )
+
+
+def placement(layers: Sequence[Layer]) -> tuple[dict[str, float], list[str]]:
+    """Return the share of layers on the NPU, how many are fused, and a warning that names layers which fell off it.
+
+    Without a list of layers nothing is known. Layers are counted; a fused one is where the operator is that does its
+    work.
+    """
+    if not layers:
+        return {}, []
+    off = [layer for layer in layers if layer.compute_unit != "npu"]
+    metrics = {"npu_layers_pct": 100 * (1 - len(off) / len(layers))}
+    if len(off) < len(layers):
+        metrics["fused_layers"] = float(sum(layer.fused for layer in layers))
+    if not off or len(off) == len(layers):
+        return metrics, []
+    names = ", ".join(f"{layer.name} ({layer.type})" for layer in off[:5])
+    more = f" and {len(off) - 5} more" if len(off) > 5 else ""
+    return metrics, [f"{len(off)} of {len(layers)} layers are not on the NPU: {names}{more}"]
 
 
 def _warnings(spread: float, repeats: Sequence[Repeat], settings: ProfileSettings) -> list[str]:

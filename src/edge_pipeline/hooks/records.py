@@ -14,6 +14,7 @@ from typing import Any
 
 from edge_pipeline.core.types import Artifact, Failure, Profile, Target, Validation
 from edge_pipeline.pipelines.config import Project
+from edge_pipeline.pipelines.gates import unmet
 
 PACKAGES = (
     "edge-pipeline",
@@ -22,6 +23,7 @@ PACKAGES = (
     "aimet-torch",
     "onnx",
     "onnxruntime",
+    "onnxruntime-qnn",
     "litert-torch",
     "ai-edge-litert",
     "numpy",
@@ -154,7 +156,7 @@ def target_record(
         if quantization:
             files["quantization.json"] = _json(quantization)
             layers = len(quantization.get("layout", {}).get("overrides", ()))
-            more = [f"overrides of {layers} layers"] if layers else []
+            more = [f"overrides of {layers} layer{'s' * (layers > 1)}"] if layers else []
             tags["techniques"] = ", ".join([*quantization.get("techniques", ()), *more]) or "calibration only"
         if quantization.get("warnings"):
             tags["calibration_warnings"] = "; ".join(quantization["warnings"])
@@ -166,7 +168,15 @@ def target_record(
     if isinstance(profile, Profile):
         profile = replace(profile, metrics={key: value for key, value, _ in _finite(profile.metrics)})
         metrics |= profile.metrics
-        files |= {"profile.json": _json(asdict(profile)), "latency.png": _latency_png(profile)}
+        files["profile.json"] = _json(asdict(profile))
+        if profile.repeats:
+            files["latency.png"] = _latency_png(profile)
+        if profile.layers:
+            files["placement.png"] = _placement_png(profile)
+            tables["placement"] = _placement_table(profile)
+        gate = unmet(profile, target.runtime, project.models[target.model].targets.require)
+        if gate:
+            tags["gate"] = gate[:4000]
         tags |= {f"device.{key}": value for key, value in profile.device.items()}
         tags |= {"runtime_version": profile.runtime_version, "threads": str(profile.threads)}
         if profile.warnings:
@@ -174,7 +184,11 @@ def target_record(
     if isinstance(validation, Validation):
         validation = replace(validation, metrics={key: value for key, value, _ in _finite(validation.metrics)})
         metrics |= validation.metrics
-        files |= {"validation.json": _json(asdict(validation)), "quality.png": _quality_png(validation)}
+        files["validation.json"] = _json(asdict(validation))
+        if validation.details.get("unverified"):
+            tags["unverified"] = validation.details["unverified"]
+        else:
+            files["quality.png"] = _quality_png(validation)
     predictions = results.get("predictions")
     if isinstance(predictions, Artifact):
         files |= predictions.files
@@ -278,6 +292,25 @@ def _latency_png(profile: Profile) -> bytes:
     from edge_pipeline.pipelines.scorecard.figures import latency_figure
 
     return _png(latency_figure([profile]))
+
+
+def _placement_png(profile: Profile) -> bytes:
+    from edge_pipeline.pipelines.scorecard.figures import placement_figure
+
+    return _png(placement_figure([profile]))
+
+
+def _placement_table(profile: Profile) -> dict[str, list[Any]]:
+    """Return where each layer runs, one row a layer; the share of time where times are known."""
+    total = sum(layer.time_ms or 0.0 for layer in profile.layers)
+    return {
+        "layer": [layer.name for layer in profile.layers],
+        "type": [layer.type for layer in profile.layers],
+        "compute_unit": [layer.compute_unit for layer in profile.layers],
+        "fused": [layer.fused for layer in profile.layers],
+        "time_ms": [layer.time_ms for layer in profile.layers],
+        "share_pct": [100 * layer.time_ms / total if layer.time_ms and total else None for layer in profile.layers],
+    }
 
 
 def _quality_png(validation: Validation) -> bytes:

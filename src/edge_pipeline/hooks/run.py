@@ -23,6 +23,7 @@ from edge_pipeline.hooks.stale import discard_stale
 from edge_pipeline.hooks.summary import print_ladder, print_scorecard
 from edge_pipeline.hooks.tracking import Tracker
 from edge_pipeline.pipelines.config import Project
+from edge_pipeline.pipelines.gates import unmet
 
 KINDS = ("exported", "compiled", "profile", "validation", "predictions")
 
@@ -38,13 +39,14 @@ class Run:
         self._reports = {name.removesuffix(".sensitivity") for name in outputs if name.endswith(".sensitivity")}
         self._targets = {
             f"{target.model}.{target.slug}": target
-            for model, spec in project.models.items()
-            for target in spec.expand(model)
+            for model in project.models
+            for target in project.targets(model)
             if any(f"{model}.{target.slug}.{kind}" in outputs for kind in KINDS)
         }
         preflight.check(project, outputs, self._targets.values())
         self._results: dict[str, Any] = {}
         self._failures: dict[tuple[str, str], Failure] = {}
+        self._gates: dict[str, str] = {}
         self._logged: set[str] = set()
         self._guard = threading.RLock()
         self.group = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -54,7 +56,7 @@ class Run:
         if only_missing:
             for model in {node.namespace.split(".")[0] for node in pipeline.nodes if node.namespace}:
                 if model in project.models:
-                    discard_stale(catalog, model, project.models[model])
+                    discard_stale(catalog, model, project.targets(model))
         self._tags = records.shared_tags(project.root, self.group)
         self._console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140)
         logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
@@ -137,10 +139,10 @@ class Run:
             self._tracker.finish()
         except EdgePipelineError as error:
             tracking_problem = error
-        if self._failures:
-            lines = "\n".join(
-                f"  - {one.subject}: {one.stage} failed: {one.message}" for one in self._failures.values()
-            )
+        problems = [f"{one.subject}: {one.stage} failed: {one.message}" for one in self._failures.values()]
+        problems += [f"{name}: a requirement is not met: {why}" for name, why in self._gates.items()]
+        if problems:
+            lines = "\n".join(f"  - {one}" for one in problems)
             more = f"\n{tracking_problem}" if tracking_problem else ""
             raise TargetsFailedError(f"not everything could be made; the rest was finished:\n{lines}{more}")
         if tracking_problem:
@@ -177,6 +179,10 @@ class Run:
         results = self._gather(target)
         if not results:
             return
+        profile, require = results.get("profile"), self._project.models[target.model].targets.require
+        gate = unmet(profile, target.runtime, require) if isinstance(profile, Profile) else ""
+        if gate:
+            self._gates[target.name] = gate
         times = self._tracker.times(target.name)
         self._tracker.complete(records.target_record(target, self._project, self._tags, results, times))
         for kind in KINDS[1:]:

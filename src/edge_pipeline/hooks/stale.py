@@ -1,14 +1,14 @@
 """Find results that were made from something that has been made anew since."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_pipeline.core.errors import StorageError, causes
-from edge_pipeline.core.types import Artifact, Failure
-from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.core.types import Artifact, Failure, Target
 
 
-def discard_stale(catalog: Any, model: str, spec: ModelSpec) -> list[str]:
+def discard_stale(catalog: Any, model: str, targets: Sequence[Target]) -> list[str]:
     """Delete damaged results and results of older parents, so that `--only-missing-outputs` makes them again.
 
     The reports of a model whose results are not complete are deleted with them.
@@ -33,18 +33,18 @@ def discard_stale(catalog: Any, model: str, spec: ModelSpec) -> list[str]:
     split = visit("split", {})
     weights = visit("weights", {"dataset": split.dataset_hash if split else None})
     root = note(weights, "weights", {})
-    for precision in spec.targets.precisions:
+    for precision in dict.fromkeys(target.precision for target in targets):
         known = root
         if f"{model}.{precision}.simulation" in catalog and precision != "float":
             known = note(visit(f"{precision}.simulation", known), "simulation", known)
         known = note(visit(f"{precision}.exported", known), "exported", known)
-        for target in spec.expand(model):
+        for target in targets:
             if target.precision is precision:
                 mine = note(visit(f"{target.slug}.compiled", known), "compiled", known)
                 for kind in ("profile", "validation", "predictions"):
                     complete &= visit(f"{target.slug}.{kind}", mine) is not None
     if not complete:
-        for report in ("scorecard", "quality", "latency"):
+        for report in ("scorecard", "quality", "latency", "placement"):
             Path(catalog.get(f"{model}.{report}")._describe()["filepath"]).unlink(missing_ok=True)
     return discarded
 

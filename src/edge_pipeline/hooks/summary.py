@@ -14,6 +14,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("peak_memory_mb", "memory MB", lambda v: f"{v:.1f}"),
     ("energy_mj", "energy mJ", lambda v: f"{v:.3g}"),
     ("size_mb", "size MB", lambda v: f"{v:.3f}"),
+    ("npu_layers_pct", "on NPU", lambda v: f"{v:.0f}%"),
     ("sqnr_float_db", "SQNR dB", lambda v: f"{v:.1f}"),
 )
 
@@ -30,6 +31,8 @@ def print_scorecard(console: Console, table: Any) -> None:
     more = [(name, name, lambda v: f"{v:.4g}") for name in table.columns if name not in known]
     columns = [*_COLUMNS[:2], *more, *_COLUMNS[2:]]
     shown = [column for column in columns if table[column[0]].notna().any()]
+    if not any(table["npu_layers_pct"].dropna()):
+        shown = [column for column in shown if column[0] != "npu_layers_pct"]
     view = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     view.add_column("target", no_wrap=True)
     for _, title, _ in shown:

@@ -19,13 +19,33 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+class Require(_Entry):
+    """What a target must reach, or the run fails: `npu_layers` is the share of layers on the NPU, such as `100%`."""
+
+    npu_layers: float | None = Field(None, ge=0, le=100)
+
+    @field_validator("npu_layers", mode="before")
+    @classmethod
+    def _percent(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            number = value.strip().removesuffix("%")
+            if not value.strip().endswith("%"):
+                raise ValueError(f"a share in percent is meant, `{number}%`")
+            return number
+        return value
+
+
 class Targets(_Entry):
-    """Every combination of the three is one target, but for those that `exclude` names as `runtime/precision`."""
+    """Every combination that the device can run is one target, but for those that `exclude` names.
+
+    `exclude` lists `runtime/precision`. `require` is what targets of NPU runtimes must reach.
+    """
 
     devices: tuple[str, ...] = Field(("host",), min_length=1)
     runtimes: tuple[RuntimeName, ...] = Field((RuntimeName.ONNX, RuntimeName.TFLITE), min_length=1)
     precisions: tuple[Precision, ...] = Field((Precision.FLOAT, Precision.W8A8), min_length=1)
     exclude: tuple[str, ...] = ()
+    require: Require = Require()
 
     @model_validator(mode="after")
     def _something_left(self) -> "Targets":

@@ -24,14 +24,14 @@ def pipelines(project: Project) -> dict[str, Pipeline]:
     reports = {
         f"{name}.sensitivity": Pipeline(nodes, tags=[name, spec.task])
         for name, spec in project.models.items()
-        if (nodes := sensitivity.nodes(name, spec))
+        if (nodes := sensitivity.nodes(name, spec, project.targets(name)))
     }
     return {**found, **reports, "__default__": sum(default, start=Pipeline([]))}
 
 
 def model_pipeline(model: str, spec: ModelSpec, project: Project) -> Pipeline:
     """Return the pipeline of one model; datasets, parameters and nodes are under the namespace of its name."""
-    targets = spec.expand(model)
+    targets = project.targets(model)
     nodes = finetune.nodes(model, spec, targets)
     for precision in spec.targets.precisions:
         mine = [target for target in targets if target.precision is precision]
@@ -41,7 +41,7 @@ def model_pipeline(model: str, spec: ModelSpec, project: Project) -> Pipeline:
         nodes += export.nodes(model, spec, precision, mine)
     for target in targets:
         device = project.devices[target.device]
-        nodes += compile_.nodes(target)
+        nodes += compile_.nodes(target, device)
         nodes += profile.nodes(target, device)
         nodes += validate.nodes(spec, target, device)
     nodes += scorecard.nodes(model, spec, targets)

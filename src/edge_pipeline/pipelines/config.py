@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from edge_pipeline.core.errors import ConfigError, suggest
-from edge_pipeline.core.types import Precision, RuntimeName
+from edge_pipeline.core.types import Precision, RuntimeName, Target
 from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.models.spec import CustomSpec, ModelSpec
 from edge_pipeline.pipelines.parameters import ModelParameters
@@ -40,6 +40,15 @@ class Project:
     devices: Mapping[str, DeviceSpec] = field(default_factory=dict)
     parameters: Mapping[str, ModelParameters] = field(default_factory=dict)
     tracking: TrackingSpec = field(default_factory=TrackingSpec)
+
+    def targets(self, model: str) -> list[Target]:
+        """Return the targets of a model: the combinations that its devices can run."""
+        return runnable(model, self.models[model], self.devices)
+
+
+def runnable(model: str, spec: ModelSpec, devices: Mapping[str, DeviceSpec]) -> list[Target]:
+    """Return the targets of a model that their devices can run."""
+    return [target for target in spec.expand(model) if target.runtime in devices[target.device].runtimes]
 
 
 def parse(
@@ -74,16 +83,7 @@ def parse(
                     f"{suggest(device, devices)}"
                 )
     for name, spec in typed_models.items():
-        unfit = dict.fromkeys(
-            (target.runtime, target.precision)
-            for target in spec.expand(name)
-            if target.precision not in PRECISIONS[target.runtime]
-        )
-        problems += [
-            f"models.yml: {name}.targets: the runtime '{runtime}' cannot run '{precision}', only "
-            f"{', '.join(PRECISIONS[runtime])}; leave it out with `exclude: [{runtime}/{precision}]`"
-            for runtime, precision in unfit
-        ]
+        problems += _unfit_targets(name, spec, typed_devices)
     mine = {name: parameters.get(name) or {} for name in models}
     typed_parameters = _typed_all(ModelParameters, mine, "parameters", problems)
     for name in set(parameters) - set(models):
@@ -102,6 +102,33 @@ def parse(
         {name: _started(one, root) for name, one in typed_parameters.items()},
         settings,
     )
+
+
+def _unfit_targets(name: str, spec: ModelSpec, devices: Mapping[str, DeviceSpec]) -> list[str]:
+    """Return which devices, runtimes and precisions among the targets do not fit together."""
+    if not set(spec.targets.devices) <= set(devices):
+        return []  # told elsewhere
+    targets = runnable(name, spec, devices)
+    problems = [
+        f"models.yml: {name}.targets.devices: '{device}' is of the kind '{devices[device].kind}', which has none of the "
+        f"runtimes {', '.join(spec.targets.runtimes)}, only {', '.join(devices[device].runtimes)}"
+        for device in spec.targets.devices
+        if not any(target.device == device for target in targets)
+    ]
+    problems += [
+        f"models.yml: {name}.targets.runtimes: none of the devices {', '.join(spec.targets.devices)} has the runtime "
+        f"'{runtime}'"
+        for runtime in spec.targets.runtimes
+        if not any(target.runtime is runtime for target in targets)
+    ]
+    unfit = dict.fromkeys(
+        (target.runtime, target.precision) for target in targets if target.precision not in PRECISIONS[target.runtime]
+    )
+    return problems + [
+        f"models.yml: {name}.targets: the runtime '{runtime}' cannot run '{precision}', only "
+        f"{', '.join(PRECISIONS[runtime])}; leave it out with `exclude: [{runtime}/{precision}]`"
+        for runtime, precision in unfit
+    ]
 
 
 def _unfit_layers(name: str, spec: ModelSpec, parameters: ModelParameters) -> list[str]:

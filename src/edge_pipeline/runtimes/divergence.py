@@ -1,18 +1,25 @@
 """Where an engine leaves the simulation: every quantized tensor of a model, compared layer by layer."""
 
-from collections.abc import Mapping, Sequence
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_pipeline.core.child import run_child
 from edge_pipeline.core.numerics import sqnr_db
 from edge_pipeline.core.types import RuntimeName
 
 ROUNDING_STEPS, ROUNDING_DB = 1.0, 20.0
 """Engines round every layer a little differently, which adds up. It stays within a step of the tensor's scale or, where
 a coarse scale is followed by a fine one as at a sigmoid, at least within 20 dB."""
+
+PROBE_S = 600.0
+"""Seconds that the emulator may take to run a model with all its tensors as outputs."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +39,33 @@ class Agreement:
     steps: float
 
 
-def agreements(qdq: bytes, runtime: RuntimeName, compiled: bytes, inputs: Sequence[NDArray[Any]]) -> list[Agreement]:
+def agreements(
+    qdq: bytes,
+    runtime: RuntimeName,
+    compiled: bytes,
+    inputs: Sequence[NDArray[Any]],
+    soc_model: int | None = None,
+) -> list[Agreement]:
     """Return the agreement at every tensor that engine and simulation share, in the order of the model.
 
     The simulation is the QDQ model with every operator computed in float. ONNX Runtime is asked for its integers by the
     tensor's name; LiteRT's tensor is the one of equal scale and size that agrees best. LiteRT runs with its built-in
     kernels here: its XNNPACK delegate does not tell what it computes inside.
 
+    Raises:
+        ChildError: the emulator crashed or took too long.
+
     Args:
         qdq: the exported QDQ model.
         runtime: which engine.
         compiled: what it runs.
         inputs: one sample, each (1, ...).
+        soc_model: the chip that the QNN emulator stands in for; it compiles the QDQ model with all tensors as outputs.
     """
-    simulated = _onnx_integers(qdq, inputs, optimized=False)
-    if runtime is RuntimeName.ONNX:
-        found = _onnx_integers(compiled, inputs, optimized=True)
+    simulated = _onnx_integers(qdq, inputs, _on_cpu(optimized=False))
+    if runtime is not RuntimeName.TFLITE:
+        engine = _on_cpu(optimized=True) if soc_model is None else _on_emulator(soc_model)
+        found = _onnx_integers(qdq if runtime.npu else compiled, inputs, engine)
         pairs = [(name, one, found[name].values) for name, one in simulated.items() if name in found]
     else:
         candidates = _litert_integers(compiled, inputs)
@@ -71,10 +89,13 @@ class _Tensor:
     scale: float
 
 
-def _onnx_integers(qdq: bytes, inputs: Sequence[NDArray[Any]], *, optimized: bool) -> dict[str, _Tensor]:
+Engine = Callable[[bytes, Sequence[NDArray[Any]], list[str]], Sequence[NDArray[Any]]]
+"""(ONNX model, inputs, names of outputs) -> outputs."""
+
+
+def _onnx_integers(qdq: bytes, inputs: Sequence[NDArray[Any]], engine: Engine) -> dict[str, _Tensor]:
     """Return what every QuantizeLinear of a model gives, dequantized, by the name of the tensor that it quantizes."""
     import onnx
-    import onnxruntime as ort
     from onnx.numpy_helper import to_array
 
     model = onnx.load_from_string(qdq)
@@ -89,14 +110,7 @@ def _onnx_integers(qdq: bytes, inputs: Sequence[NDArray[Any]], *, optimized: boo
     for node in asked:
         if node.output[0] not in known:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(node.output[0]))
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    feeds = {one.name: value for one, value in zip(session.get_inputs(), inputs, strict=True)}
-    integers = session.run([node.output[0] for node in asked], feeds)
+    integers = engine(model.SerializeToString(), inputs, [node.output[0] for node in asked])
     found = {}
     for node, values in zip(asked, integers, strict=True):
         scale, zero = (np.asarray(to_array(_constant(name, constants, makers))) for name in node.input[1:3])
@@ -104,6 +118,37 @@ def _onnx_integers(qdq: bytes, inputs: Sequence[NDArray[Any]], *, optimized: boo
         real = (values.astype(np.float32) - zero.astype(np.float32)) * scale
         found[node.input[0]] = _Tensor(layer, real, float(scale))
     return found
+
+
+def _on_cpu(*, optimized: bool) -> Engine:
+    def run(model: bytes, inputs: Sequence[NDArray[Any]], names: list[str]) -> Sequence[NDArray[Any]]:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        level = ort.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        feeds = {one.name: value for one, value in zip(session.get_inputs(), inputs, strict=True)}
+        outputs: Sequence[NDArray[Any]] = session.run(names, feeds)
+        return outputs
+
+    return run
+
+
+def _on_emulator(soc_model: int) -> Engine:
+    def run(model: bytes, inputs: Sequence[NDArray[Any]], names: list[str]) -> Sequence[NDArray[Any]]:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "model.onnx").write_bytes(model)
+            np.savez(folder / "inputs.npz", *inputs)
+            (folder / "request.json").write_text(json.dumps({"folder": name, "soc_model": soc_model, "outputs": names}))
+            run_child("edge_pipeline.runtimes.qnn_probe", [str(folder / "request.json")], time_limit_s=PROBE_S)
+            with np.load(folder / "outputs.npz") as found:
+                return [found[f"arr_{index}"] for index in range(len(names))]
+
+    return run
 
 
 def _constant(name: str, constants: Mapping[str, Any], makers: Mapping[str, Any]) -> Any:

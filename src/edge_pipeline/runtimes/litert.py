@@ -7,10 +7,10 @@ from edge_pipeline.core.child import ChildError, run_child
 from edge_pipeline.core.errors import CompileError
 from edge_pipeline.core.files import disk_errors
 from edge_pipeline.core.types import Artifact, Target
-from edge_pipeline.runtimes.base import compiled, packages
+from edge_pipeline.runtimes.base import CompileSettings, compiled, packages
 
 
-def compile(exported: Artifact, target: Target, *, time_limit_s: float) -> Artifact:
+def compile(exported: Artifact, target: Target, settings: CompileSettings) -> Artifact:
     """Return a TFLite model; the integers of a quantized one are AIMET's, not LiteRT's.
 
     Raises:
@@ -24,8 +24,10 @@ def compile(exported: Artifact, target: Target, *, time_limit_s: float) -> Artif
         mode = "quantized" if target.precision.quantized else target.precision.value
         try:
             run_child(
-                "edge_pipeline.runtimes.litert_convert", [str(source), str(result), mode], time_limit_s=time_limit_s
+                "edge_pipeline.runtimes.litert_convert",
+                [str(source), str(result), mode],
+                time_limit_s=settings.time_limit_s,
             )
         except ChildError as error:
             raise CompileError(f"{target.name}: the LiteRT converter failed; {error}") from error
-        return compiled(exported, target, "model.tflite", result.read_bytes(), tools)
+        return compiled(exported, target, "model.tflite", {"model.tflite": result.read_bytes()}, tools)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from edge_pipeline.core.errors import CompileError
 from edge_pipeline.core.types import Artifact, Target
-from edge_pipeline.runtimes.base import compiled
+from edge_pipeline.runtimes.base import CompileSettings, compiled
 
 
-def compile(exported: Artifact, target: Target, *, time_limit_s: float) -> Artifact:
+def compile(exported: Artifact, target: Target, settings: CompileSettings) -> Artifact:
     """Return the model after ONNX Runtime's portable optimisations.
 
     Fusions that depend on the machine are left to the session that loads it.
@@ -28,4 +28,6 @@ def compile(exported: Artifact, target: Target, *, time_limit_s: float) -> Artif
             ort.InferenceSession(exported.files["model.onnx"], options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise CompileError(f"{target.name}: ONNX Runtime refuses the model: {str(error)[:400]}") from error
-        return compiled(exported, target, "model.onnx", path.read_bytes(), {"onnxruntime": ort.__version__})
+        return compiled(
+            exported, target, "model.onnx", {"model.onnx": path.read_bytes()}, {"onnxruntime": ort.__version__}
+        )

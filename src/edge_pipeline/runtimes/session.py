@@ -33,8 +33,15 @@ def run(session: Session, inputs: Sequence[Tensor]) -> list[Tensor]:
     return session.decode(session.invoke(session.encode(inputs)))
 
 
-def open_session(runtime: str, model: Path | bytes, *, threads: int) -> Session:
-    """Load `model` with the engine of `runtime` (`onnx` or `tflite`) on `threads` CPU threads."""
+def open_session(runtime: str, model: Path | bytes, *, threads: int, soc_model: int | None = None) -> Session:
+    """Load `model` with the engine of `runtime`.
+
+    Args:
+        runtime: `onnx`, `tflite`, `qnn_context_binary` or `precompiled_qnn_onnx`.
+        model: the file, or for `onnx` and `tflite` also its content.
+        threads: number of CPU threads.
+        soc_model: number of the chip that the QNN emulator stands in for; `None` on a machine with an NPU.
+    """
     if runtime == "onnx":
         from edge_pipeline.runtimes.onnx_session import OnnxSession
 
@@ -43,6 +50,10 @@ def open_session(runtime: str, model: Path | bytes, *, threads: int) -> Session:
         from edge_pipeline.runtimes.litert_session import LiteRTSession
 
         return LiteRTSession(model, threads=threads)
+    if runtime in ("qnn_context_binary", "precompiled_qnn_onnx") and isinstance(model, Path):
+        from edge_pipeline.runtimes.qnn_session import QnnSession
+
+        return QnnSession(model, soc_model=soc_model)
     raise ValueError(f"no session for the runtime '{runtime}'")
 
 

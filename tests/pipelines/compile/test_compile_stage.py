@@ -1,12 +1,15 @@
 from dataclasses import replace
+from pathlib import Path
 
 from edge_pipeline.core.types import Artifact, Failure, Precision, Target
+from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.pipelines.compile.nodes import compile
 from edge_pipeline.pipelines.compile.parameters import CompileParameters
 
 
 def stage(exported: Artifact | Failure, target: Target) -> Artifact | Failure:
-    return compile(exported, CompileParameters(), target=target, subject=target.name)
+    host = DeviceSpec(kind="host")
+    return compile(exported, Path("unused"), CompileParameters(), target=target, device=host, subject=target.name)
 
 
 def test_the_runtime_of_the_target_makes_the_artifact(exported: dict[Precision, Artifact], target: Target) -> None:

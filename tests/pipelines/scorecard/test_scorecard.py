@@ -29,7 +29,7 @@ def measured(make_profile: MakeProfile, make_validation: MakeValidation) -> Call
 
 
 def table(*results: Any, targets: tuple[Target, ...] = (FLOAT, W8A8), weights: Any = WEIGHTS) -> list[dict[str, Any]]:
-    found, _, _ = scorecard(weights, *results, spec=SPEC, targets=targets)
+    found, *_ = scorecard(weights, *results, spec=SPEC, targets=targets)
     return found.astype(object).where(found.notna(), None).to_dict("records")
 
 
@@ -136,7 +136,7 @@ def test_without_weights_every_target_shows_the_failure(measured: Callable[..., 
 
 
 def test_nothing_at_all_gives_a_table_with_columns_and_no_line() -> None:
-    found, _, _ = scorecard(WEIGHTS, None, None, spec=SPEC, targets=(FLOAT,))
+    found, *_ = scorecard(WEIGHTS, None, None, spec=SPEC, targets=(FLOAT,))
     assert len(found) == 0
     assert {"target", "accuracy", "pareto", "status"} <= set(found.columns)
 
@@ -153,7 +153,7 @@ def test_the_metrics_of_the_task_and_of_the_user_have_columns(make_validation: M
     classes = {name: {"objects": 1, "predictions": 1, "ap": 0.1, "ap50": 0.2} for name in validation.classes}
     details = {"samples": 3, "classes": classes, "own_metrics": ["cost"]}
     validation = replace(validation, task="detection", details=details)
-    found, _, _ = scorecard(WEIGHTS, None, validation, spec=spec, targets=(FLOAT,))
+    found, *_ = scorecard(WEIGHTS, None, validation, spec=spec, targets=(FLOAT,))
     assert (found["map50"][0], found["cost"][0]) == (0.5, 7.0)
     assert "map75" not in found
 
@@ -162,5 +162,5 @@ def test_the_table_says_whether_the_images_were_generated(measured: Callable[...
     generated = {"type": "aerial_scenes"}
     spec = ClassifierSpec(recipe="classifier", dataset=generated, image_shape=(3, 64, 64), classes=6)
     for one, expected in ((SPEC, "digits"), (spec, "aerial_scenes (generated)")):
-        found, _, _ = scorecard(WEIGHTS, *measured(FLOAT, 0.9), spec=one, targets=(FLOAT,))
+        found, *_ = scorecard(WEIGHTS, *measured(FLOAT, 0.9), spec=one, targets=(FLOAT,))
         assert found["dataset"].tolist() == [expected]

@@ -100,5 +100,6 @@ def test_a_failed_simulation_is_passed_on(small_split: Split, weights: Artifact,
 def test_each_quantized_precision_has_a_report(spec: ModelSpec) -> None:
     targets = Targets.model_validate({"runtimes": ["onnx"], "precisions": ["float", "w8a8", "w4a8", "mixed"]})
     assert isinstance(spec, ClassifierSpec)
-    made = nodes("digits", spec.model_copy(update={"targets": targets}))
+    changed = spec.model_copy(update={"targets": targets})
+    made = nodes("digits", changed, changed.expand("digits"))
     assert len(made) == 2

@@ -1,9 +1,9 @@
 """`python -m edge_pipeline.devices.agent REQUEST`: do one action in a fresh process and write its result to a file.
 
 REQUEST is a JSON file with `action` (`profile`, `layers` or `infer`), `runtime`, `model`, `inputs` (an .npz file of
-the inputs, each (n, ...) float32), `threads`, `result` (file to write), and for `profile` the numbers `warmup`,
-`min_inferences`, `min_seconds`; for `layers` the number `runs`. Only the standard library, NumPy and
-the runtime are loaded, so that the memory of this process is what an application would need.
+the inputs, each (n, ...) float32), `threads`, `result` (file to write), `soc_model` (of the chip to emulate, if
+any), and for `profile` the numbers `warmup`, `min_inferences`, `min_seconds`; for `layers` the number `runs`. Only the
+standard library, NumPy and the runtime are loaded, so that the memory of this process is what an application would need.
 """
 
 import json
@@ -75,7 +75,9 @@ def profile(request: dict[str, Any], samples: Sequence[Any]) -> dict[str, Any]:
 
 
 def _open(request: dict[str, Any]) -> Session:
-    return open_session(request["runtime"], Path(request["model"]), threads=request["threads"])
+    return open_session(
+        request["runtime"], Path(request["model"]), threads=request["threads"], soc_model=request.get("soc_model")
+    )
 
 
 def _import_engine(request: dict[str, Any]) -> None:

@@ -100,9 +100,7 @@ def export(
     rows = [run(session, [one[i : i + 1] for one in inputs]) for i in range(len(chosen))]
     outputs = _joined(rows)
     agreement = agreement_db(found.source, outputs, interface)
-    least = MINIMUM_DB.get(precision, MINIMUM_A8_DB)
-    if precision.quantized:
-        least = min(least, agreement_db(found.float, found.source, interface) - ROUNDING_DB)
+    least = least_db(precision, found, interface)
     if not agreement >= least:
         raise ExportError(
             f"the ONNX file differs from what was exported: {agreement:.1f} dB on {len(chosen)} images, at least "
@@ -132,6 +130,14 @@ def export(
             "onnx_vs_float_sqnr_db": agreement_db(found.float, outputs, interface),
         },
     )
+
+
+def least_db(precision: Precision, known: References, interface: Interface) -> float:
+    """Return the agreement in dB that an engine must reach with what was exported, or it does something else."""
+    least = MINIMUM_DB.get(precision, MINIMUM_A8_DB)
+    if precision.quantized:
+        return min(least, agreement_db(known.float, known.source, interface) - ROUNDING_DB)
+    return least
 
 
 def _has_newer_integers(precision: Precision, simulation: Artifact) -> bool:

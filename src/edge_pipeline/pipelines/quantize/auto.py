@@ -103,6 +103,7 @@ def _rungs(
     with_changes: Callable[[Mapping[str, Any]], QuantizeParameters],
 ) -> list[Rung]:
     high = asked.high if auto.high == "auto" else auto.high
+    asked_scheme = with_changes({}).scheme
 
     def static(**more: Any) -> Callable[[Candidate | None], Candidate]:
         """A rung that quantizes the float network again, with the changes of the best so far and `more`."""
@@ -136,21 +137,22 @@ def _rungs(
         trained = retrained(subject, best.simulation, auto.qat, equalize=equalize)
         return Candidate(trained, {**best.changes, "qat": auto.qat.model_dump()}, best.overrides)
 
+    other = "tf_enhanced" if asked_scheme == "min_max" else asked_scheme
     rungs = [
-        Rung("calibrate", static()),
-        Rung("ranges by min_max", static(scheme="min_max")),
-        Rung("bias correction", static(bias_correction=True)),
-        Rung("bias correction, ranges by min_max", static(bias_correction=True, scheme="min_max")),
-        Rung("ranges by mse", static(scheme="mse")),
+        Rung("calibrate, correct biases", static(scheme="min_max", bias_correction=True)),
+        Rung("calibrate", static(scheme="min_max", bias_correction=False)),
+        Rung(f"ranges by {other}", static(scheme=other)),
         Rung("cross-layer equalization", static(cross_layer_equalization=True)),
         Rung("batch-norm re-estimation", static(bn_reestimation=True)),
     ]
-    if with_changes({}).bits(asked.precision)[0] <= MOST_BITS:
-        rungs.append(Rung("SeqMSE", static(seq_mse=auto.seq_mse.model_dump())))
-    rungs.append(Rung("AdaRound", static(adaround=auto.adaround.model_dump(), seq_mse=None)))
+    rounding = Rung("AdaRound", static(adaround=auto.adaround.model_dump(), seq_mse=None, qat=None))
+    few_bits = with_changes({}).bits(asked.precision)[0] <= MOST_BITS
+    if few_bits:
+        rungs += [Rung("SeqMSE", static(seq_mse=auto.seq_mse.model_dump())), rounding]
     if high not in ("off", asked.precision.value):
         rungs += [Rung(f"{high} for {share:.0%} of the noise", mixed(share)) for share in (0.5, 0.8, 0.95)]
-    return [*rungs, Rung("quantization-aware training", training)]
+    rungs.append(Rung("quantization-aware training", training))
+    return rungs if few_bits else [*rungs, rounding]
 
 
 def _judge(

@@ -143,7 +143,8 @@ def retrained(subject: Subject, sim: Any, settings: Qat, *, equalize: bool) -> A
     from edge_pipeline.pipelines.loading import training_batches
     from edge_pipeline.quantization.qat import distillation, train_quantized
 
-    found = copy.deepcopy(sim)
+    graph = sim.connected_graph  # shared: it never changes, and is too deep to copy
+    found = copy.deepcopy(sim, {id(graph): graph})
     if settings.loss == "distillation":
         loss = distillation(subject.prepared(equalize=equalize))
     else:

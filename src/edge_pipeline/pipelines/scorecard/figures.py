@@ -9,7 +9,11 @@ from edge_pipeline.core.types import Profile
 
 
 def latency_figure(profiles: Sequence[Profile]) -> Figure:
-    """Draw one histogram of inference times per target, its two repeats side by side, up to the 99.5th percentile."""
+    """Draw one histogram of inference times per target, its two repeats side by side, up to the 99.5th percentile.
+
+    Targets without times, those of an emulator, are left out.
+    """
+    profiles = [one for one in profiles if one.repeats]
     rows = max(1, len(profiles))
     figure = Figure(figsize=(7.0, 1.9 * rows + 0.4), layout="constrained")
     for index, one in enumerate(profiles, start=1):
@@ -24,4 +28,40 @@ def latency_figure(profiles: Sequence[Profile]) -> Figure:
         axes.legend(fontsize=7)
         if index == rows:
             axes.set_xlabel("inference time (ms)", fontsize=8)
+    return figure
+
+
+UNITS = {"npu": "tab:green", "gpu": "tab:blue", "cpu": "tab:orange"}
+"""Compute units in the order and colours in which they are drawn."""
+
+
+def placement_figure(profiles: Sequence[Profile]) -> Figure:
+    """Draw for each target which share of its layers, and of its time where that is known, each compute unit has."""
+    rows: list[tuple[str, dict[str, float]]] = []
+    for one in profiles:
+        counts, times = dict.fromkeys(UNITS, 0.0), dict.fromkeys(UNITS, 0.0)
+        for layer in one.layers:
+            counts[layer.compute_unit] = counts.get(layer.compute_unit, 0.0) + 1
+            times[layer.compute_unit] = times.get(layer.compute_unit, 0.0) + (layer.time_ms or 0.0)
+        for name, values in ((f"{len(one.layers)} layers", counts), ("time", times)):
+            if sum(values.values()):
+                total = sum(values.values())
+                rows.append((f"{one.target}, {name}", {unit: 100 * value / total for unit, value in values.items()}))
+    figure = Figure(figsize=(7.0, 0.32 * max(1, len(rows)) + 1.0), layout="constrained")
+    axes = figure.add_subplot()
+    for index, (_, shares) in enumerate(rows):
+        left = 0.0
+        for unit, share in shares.items():
+            axes.barh(index, share, left=left, color=UNITS.get(unit, "tab:gray"))
+            left += share
+    units = dict.fromkeys(unit for _, shares in rows for unit, share in shares.items() if share)
+    for unit in units:
+        axes.barh(0, 0, color=UNITS.get(unit, "tab:gray"), label=unit)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share (%)", fontsize=8)
+    axes.tick_params(axis="x", labelsize=7)
+    if units:
+        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.25 + 0.4 / max(1, len(rows))), ncols=3)
     return figure

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from edge_pipeline.core.types import Artifact, Failure, Profile, Target, Validation
-from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.models.spec import ModelSpec, Require
+from edge_pipeline.pipelines.gates import unmet
 
 MEASURED = (
     "accuracy",
@@ -16,6 +17,7 @@ MEASURED = (
     "peak_memory_mb",
     "energy_mj",
     "size_mb",
+    "npu_layers_pct",
     "sqnr_float_db",
     "sqnr_sim_db",
 )
@@ -36,8 +38,8 @@ Result = Profile | Validation | Failure | None
 
 def scorecard(
     weights: Artifact | Failure, *results: Result, spec: ModelSpec, targets: Sequence[Target]
-) -> tuple[Any, Any, Any]:
-    """Return the table (a data frame), the quality by class and the latency histograms (figures) of all targets.
+) -> tuple[Any, Any, Any, Any]:
+    """Return the table (a data frame), and as figures the quality by class, latencies and placement of all targets.
 
     Args:
         weights: the present network. Results made from another one are left out.
@@ -47,15 +49,18 @@ def scorecard(
     """
     import pandas as pd
 
-    from edge_pipeline.pipelines.scorecard.figures import latency_figure
+    from edge_pipeline.pipelines.scorecard.figures import latency_figure, placement_figure
     from edge_pipeline.tasks.figures import quality_figure
 
     pairs = [_current(weights, results[2 * i : 2 * i + 2]) for i in range(len(targets))]
     found = [result for pair in pairs for result in pair]
     validations = [result for result in found if isinstance(result, Validation)]
+    profiles = [result for result in found if isinstance(result, Profile)]
+    verified = [result for result in validations if not result.details.get("unverified")]
     own = [key for one in validations for key in one.details.get("own_metrics", ())]
     numbers = tuple(dict.fromkeys((*MEASURED, *OF_TASK.get(spec.task, ()), *own)))
-    rows = [row(target, pair, numbers) for target, pair in zip(targets, pairs, strict=True) if any(pair)]
+    require = spec.targets.require
+    rows = [row(target, pair, numbers, require) for target, pair in zip(targets, pairs, strict=True) if any(pair)]
     add_comparisons(rows)
     network = {} if isinstance(weights, Failure) else weights.details
     for one in rows:
@@ -76,8 +81,9 @@ def scorecard(
     classes = validations[0].classes if validations else ()
     return (
         pd.DataFrame(rows, columns=columns),
-        quality_figure([quality(one) for one in validations], classes, spec.task),
-        latency_figure([r for r in found if isinstance(r, Profile)]),
+        quality_figure([quality(one) for one in verified], classes, spec.task),
+        latency_figure(profiles),
+        placement_figure(profiles),
     )
 
 
@@ -88,7 +94,12 @@ def quality(validation: Validation) -> tuple[str, Mapping[str, float], Mapping[s
     return validation.target, metrics, validation.details
 
 
-def row(target: Target, results: Iterable[Result], numbers: Collection[str] = MEASURED) -> dict[str, Any]:
+def row(
+    target: Target,
+    results: Iterable[Result],
+    numbers: Collection[str] = MEASURED,
+    require: Require = Require(),
+) -> dict[str, Any]:
     """Return one line of the table, with those of the results' metrics that `numbers` names."""
     found: dict[str, Any] = {
         "target": target.name,
@@ -102,8 +113,11 @@ def row(target: Target, results: Iterable[Result], numbers: Collection[str] = ME
         if isinstance(result, Profile):
             found |= {key: value for key, value in result.metrics.items() if key in numbers}
             warnings += result.warnings
+            gate = unmet(result, target.runtime, require)
+            status += [f"a requirement is not met: {gate}"] if gate else []
         elif isinstance(result, Validation):
             found |= {key: value for key, value in result.metrics.items() if key in numbers}
+            warnings += _doubts(result)
             first = result.details.get("diverges_at")
             if first:
                 warnings.append(
@@ -113,6 +127,19 @@ def row(target: Target, results: Iterable[Result], numbers: Collection[str] = ME
         elif isinstance(result, Failure):
             status.append(f"{result.stage} failed: {result.message}")
     return {**found, "status": "; ".join(dict.fromkeys(status)) or "ok", "warnings": "; ".join(warnings)}
+
+
+def _doubts(validation: Validation) -> list[str]:
+    """Return what must be said of metrics that come from an emulator."""
+    details, metrics = validation.details, validation.metrics
+    if details.get("unverified"):
+        return [f"unverified, so there is no accuracy: {details['unverified']}"]
+    if validation.samples >= details.get("test_images", 0):
+        return []
+    interval = ""
+    if "accuracy_low" in metrics:
+        interval = f", {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%} with 95% confidence"
+    return [f"accuracy on {validation.samples} of {details['test_images']} test images{interval}"]
 
 
 def add_comparisons(rows: list[dict[str, Any]]) -> None:

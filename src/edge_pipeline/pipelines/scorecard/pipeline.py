@@ -13,7 +13,7 @@ from edge_pipeline.pipelines.wiring import bind, stage_node
 def nodes(model: str, spec: ModelSpec, targets: Sequence[Target]) -> list[Node]:
     """Return the node that puts all targets side by side."""
     results = [f"{target.slug}.{kind}" for target in targets for kind in ("profile", "validation")]
-    outputs = ["scorecard", "quality", "latency"]
+    outputs = ["scorecard", "quality", "latency", "placement"]
     return [
         stage_node(
             model, "scorecard", bind(scorecard, spec=spec, targets=targets), ["weights", *results], outputs, targets

@@ -19,7 +19,7 @@ BATCH_BYTES = 128 * 2**20
 
 
 def predictions(
-    infer: "Infer", samples: "Samples", interface: Interface, order: Sequence[int], step: str
+    infer: "Infer", samples: "Samples", interface: Interface, order: Sequence[int], step: str, size: int
 ) -> Iterator[tuple[int, Any]]:
     """Yield (index, prediction in the picture's own frame) of each sample of `order`.
 
@@ -29,11 +29,11 @@ def predictions(
         interface: of the network.
         order: indices of samples.
         step: name of the progress bar.
+        size: number of samples that are exchanged with the device at a time.
     """
     from edge_pipeline.pipelines.loading import batches
     from edge_pipeline.tasks.decode import decode, restore
 
-    size = batch_size(interface)
     waiting: deque[Any] = deque()
     raw = isinstance(interface.postprocessing, Raw)
 
@@ -48,11 +48,10 @@ def predictions(
             yield index, prediction if geometry is None or raw else restore(prediction, geometry)
 
 
-def outputs_of(infer: "Infer", inputs: "Tensors", interface: Interface) -> "Tensors":
-    """Return the outputs, each (n, ...), of `inputs`, each (n, ...)."""
+def outputs_of(infer: "Infer", inputs: "Tensors", size: int) -> "Tensors":
+    """Return the outputs, each (n, ...), of `inputs`, each (n, ...), `size` of them at a time."""
     import numpy as np
 
-    size = batch_size(interface)
     pieces = (tuple(one[i : i + size] for one in inputs) for i in range(0, len(inputs[0]), size))
     return tuple(np.concatenate(one) for one in zip(*infer(pieces), strict=True))
 

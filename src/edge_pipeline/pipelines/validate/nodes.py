@@ -15,7 +15,8 @@ from edge_pipeline.pipelines.export.nodes import agreement_db
 from edge_pipeline.pipelines.finetune.nodes import open_samples
 from edge_pipeline.pipelines.isolation import isolated
 from edge_pipeline.pipelines.references import references
-from edge_pipeline.pipelines.validate.inference import outputs_of, predictions
+from edge_pipeline.pipelines.validate import emulation
+from edge_pipeline.pipelines.validate.inference import batch_size, outputs_of, predictions
 from edge_pipeline.pipelines.validate.parameters import ValidateParameters
 
 if TYPE_CHECKING:
@@ -45,15 +46,25 @@ def validate(
     `sqnr_float_db` compares with the float network in PyTorch, `sqnr_sim_db` with what was exported: the AIMET
     simulation, or for a float target the float network again. With several outputs it is the one that agrees least.
 
+    An emulator runs a sample of the test part, and its metrics come with a 95% confidence interval; where it
+    contradicts itself or ONNX Runtime, `details["unverified"]` says so and there are no metrics.
+
     Raises:
         DeviceError: the device cannot run the artifact, or its outputs are not what the network promises.
         MetricError: the user's metric failed.
     """
+    from edge_pipeline.datasets.split import balanced_subset
     from edge_pipeline.tasks.base import evaluator
+    from edge_pipeline.tasks.confidence import interval_95
     from edge_pipeline.tasks.user_metric import UserMetric
 
     samples, interface = open_samples(spec), recipes.interface(spec)
-    known = references(exported)
+    known, tested = references(exported), split.test
+    shown: list[int] = exported.details["shown"]
+    if device.emulated:
+        known = emulation.few(known)
+        chosen = balanced_subset(samples, split.test, parameters.emulated_images, split.seed)
+        tested = tuple(dict.fromkeys([*shown, *chosen]))[: max(len(chosen), len(shown))]
     infer = functools.partial(
         connect(device).infer,
         compiled,
@@ -61,37 +72,54 @@ def validate(
         time_limit_s=parameters.time_limit_s,
         target=target.name,
     )
-    checked = outputs_of(infer, known.inputs, interface)
-    shown: list[int] = exported.details["shown"]
+    size = emulation.BATCH if device.emulated else batch_size(interface)
+    checked = outputs_of(infer, known.inputs, size)
+    metrics = {
+        "sqnr_float_db": agreement_db(known.float, checked, interface),
+        "sqnr_sim_db": agreement_db(known.source, checked, interface),
+    }
+    details: dict[str, Any] = {}
+    if target.precision.quantized and metrics["sqnr_sim_db"] < SUSPICIOUS_DB:
+        details["diverges_at"] = _divergence(exported, compiled, target, [one[:1] for one in known.inputs])
+    problem = ""
+    if device.emulated:
+        more, problem = emulation.check(infer, checked, known, exported, interface)
+        metrics |= more
+        details |= {"test_images": len(split.test), "unverified": problem}
     task = evaluator(spec.task, split.classes)
     metric = UserMetric(spec.metric) if spec.metric else None
     drawn: dict[int, Any] = {}
-    for index, prediction in predictions(infer, samples, interface, split.test, f"{target.name}: validate"):
+    pairs: list[tuple[Any, Any]] = []
+    step = f"{target.name}: validate"
+    for index, prediction in predictions(infer, samples, interface, () if problem else tested, step, size):
         truth = samples.truth(index)
         task.add(prediction, truth)
         if metric:
             metric.add(prediction, truth)
         if index in shown:
             drawn[index] = prediction
-    metrics = {
-        **task.metrics(),
-        "sqnr_float_db": agreement_db(known.float, checked, interface),
-        "sqnr_sim_db": agreement_db(known.source, checked, interface),
-    }
-    details = {}
-    if target.precision.quantized and metrics["sqnr_sim_db"] < SUSPICIOUS_DB:
-        details["diverges_at"] = _divergence(exported, compiled, target, [one[:1] for one in known.inputs])
-    own = metric.metrics(taken={*metrics, *MEASURED}) if metric else {}
+        if len(tested) < len(split.test):
+            pairs.append((prediction, truth))
+    own: dict[str, float] = {}
+    if not problem:
+        metrics |= task.metrics()
+        own = metric.metrics(taken={*metrics, *MEASURED}) if metric else {}
+        details |= task.details()
+    interval = interval_95(spec.task, split.classes, pairs) if pairs else None
+    if interval:
+        metrics |= {"accuracy_low": interval[0], "accuracy_high": interval[1]}
     validation = Validation(
         target.name,
         compiled.hash,
         compiled.lineage,
         {**metrics, **own},
-        len(split.test),
+        0 if problem else len(tested),
         spec.task,
         split.classes,
-        {**task.details(), "own_metrics": list(own), **details},
+        {**details, "own_metrics": list(own)},
     )
+    if problem:
+        return validation, Artifact("predictions", {}, compiled.lineage, details={"samples": []})
     picture = _drawing(samples, interface, spec, known.shown, {index: drawn[index] for index in shown}, target)
     files = {} if picture is None else {PREDICTIONS: picture}
     return validation, Artifact("predictions", files, compiled.lineage, details={"samples": shown})
@@ -100,13 +128,18 @@ def validate(
 def _divergence(
     exported: Artifact, compiled: Artifact, target: Target, sample: "Sequence[Any]"
 ) -> dict[str, Any] | None:
-    """Return the first layer where the engine leaves the simulation by more than rounding; `None` if none does."""
+    """Return the first layer where the engine leaves the simulation by more than rounding; `None` if none is found."""
     from dataclasses import asdict
 
+    from edge_pipeline.core.child import ChildError
     from edge_pipeline.runtimes.divergence import agreements, first_divergence
 
     model = compiled.files[compiled.details["model"]]
-    found = first_divergence(agreements(exported.files["model.onnx"], target.runtime, model, sample))
+    soc_model = compiled.details.get("soc_model")
+    try:
+        found = first_divergence(agreements(exported.files["model.onnx"], target.runtime, model, sample, soc_model))
+    except ChildError:
+        return None
     return asdict(found) if found else None
 
 

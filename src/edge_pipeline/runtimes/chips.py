@@ -20,6 +20,7 @@ class Chip(BaseModel):
         soc_model: the number by which Qualcomm's compiler knows it.
         hexagon: version of its NPU.
         vtcm_mb: fast memory of the NPU in MB, or `None` where that is not known.
+        float16: whether its NPU computes in float16.
         note: what must be said beside every result, or nothing.
     """
 
@@ -28,6 +29,7 @@ class Chip(BaseModel):
     soc_model: int
     hexagon: Hexagon
     vtcm_mb: int | None = None
+    float16: bool = True
     source: str
     note: str = ""
 
@@ -49,7 +51,7 @@ def chip(name: str) -> Chip:
 @functools.cache
 def chips() -> dict[str, Chip]:
     """Return all chips by their names and other names, in capitals without blanks."""
-    entries = yaml.safe_load((files("edge_pipeline.devices") / "chips.yml").read_text(encoding="utf-8"))
+    entries = yaml.safe_load((files("edge_pipeline.runtimes") / "chips.yml").read_text(encoding="utf-8"))
     found: dict[str, Chip] = {}
     for name, entry in entries.items():
         if "nearest" not in entry:
