@@ -7,7 +7,6 @@ import platform
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.progress import track

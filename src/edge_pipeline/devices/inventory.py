@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.types import Artifact, Profile, RuntimeName
-from edge_pipeline.runtimes.chips import chip
 from edge_pipeline.devices.settings import ProfileSettings
+from edge_pipeline.runtimes.chips import chip
 
 if TYPE_CHECKING:
     from edge_pipeline.devices.agent.tensors import Tensors
@@ -48,6 +48,11 @@ class DeviceSpec(BaseModel):
     def emulated(self) -> bool:
         """Whether inference takes seconds and its times mean nothing."""
         return self.kind == "htp_emulator"
+
+    @property
+    def floats(self) -> bool:
+        """Whether its NPU computes in float16."""
+        return bool(self.chip) and chip(self.chip or "").float16
 
     @property
     def hexagon(self) -> str | None:

@@ -11,6 +11,7 @@ from edge_pipeline.models.recipes import missing_extra
 from edge_pipeline.models.spec import CustomSpec
 from edge_pipeline.pipelines.config import Project
 from edge_pipeline.runtimes.base import packages
+from edge_pipeline.runtimes.qnn import check_packages
 
 
 def check(project: Project, outputs: Collection[str], targets: Iterable[Target]) -> None:
@@ -90,8 +91,9 @@ def _missing_extras(project: Project, outputs: Collection[str]) -> Iterator[str]
 
 
 def _missing_packages(targets: Iterable[Target]) -> Iterator[str]:
-    for name in dict.fromkeys(target.runtime for target in targets):
+    names = dict.fromkeys(target.runtime for target in targets)
+    for name in names:
         try:
-            packages(name)
+            check_packages() if name.npu else packages(name)
         except CompileError as error:
             yield str(error)

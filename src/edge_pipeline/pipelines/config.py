@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from edge_pipeline.core.errors import ConfigError, suggest
-from edge_pipeline.core.types import Precision, RuntimeName, Target
+from edge_pipeline.core.types import Precision, Target
 from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.models.spec import CustomSpec, ModelSpec
 from edge_pipeline.pipelines.parameters import ModelParameters
@@ -91,7 +91,7 @@ def parse(
             problems.append(f"parameters: no model '{name}' in models.yml; {suggest(name, models)}")
     for name, parameters_ in typed_parameters.items():
         if name in typed_models:
-            problems += _unfit_layers(name, typed_models[name], parameters_)
+            problems += _unfit_layers(name, typed_models[name], parameters_, typed_devices)
     settings = _typed(TrackingSpec, tracking, "mlflow.yml", problems)
     if problems or settings is None:
         raise ConfigError(problems)
@@ -110,8 +110,8 @@ def _unfit_targets(name: str, spec: ModelSpec, devices: Mapping[str, DeviceSpec]
         return []  # told elsewhere
     targets = runnable(name, spec, devices)
     problems = [
-        f"models.yml: {name}.targets.devices: '{device}' is of the kind '{devices[device].kind}', which has none of the "
-        f"runtimes {', '.join(spec.targets.runtimes)}, only {', '.join(devices[device].runtimes)}"
+        f"models.yml: {name}.targets.devices: '{device}' is of the kind '{devices[device].kind}', which has none of "
+        f"the runtimes {', '.join(spec.targets.runtimes)}, only {', '.join(devices[device].runtimes)}"
         for device in spec.targets.devices
         if not any(target.device == device for target in targets)
     ]
@@ -131,7 +131,9 @@ def _unfit_targets(name: str, spec: ModelSpec, devices: Mapping[str, DeviceSpec]
     ]
 
 
-def _unfit_layers(name: str, spec: ModelSpec, parameters: ModelParameters) -> list[str]:
+def _unfit_layers(
+    name: str, spec: ModelSpec, parameters: ModelParameters, devices: Mapping[str, DeviceSpec]
+) -> list[str]:
     """Return what is wrong with precisions of single layers that a runtime among the targets does not have."""
     quantize = parameters.quantize
     asked: dict[str, str] = {f"overrides.{layer}": one for layer, one in quantize.overrides.items()}
@@ -139,17 +141,28 @@ def _unfit_layers(name: str, spec: ModelSpec, parameters: ModelParameters) -> li
         asked |= {"mixed.low": quantize.mixed.low, "mixed.high": quantize.mixed.high}
     asked |= {"auto.high": quantize.auto.high} if quantize.auto else {}
 
-    def runtimes(key: str) -> list[str]:
-        targets = [target for target in spec.expand(name) if target.precision.quantized]
-        mixed_only = key.startswith("mixed.")
-        return sorted({t.runtime for t in targets if t.precision is Precision.MIXED or not mixed_only})
+    if not set(spec.targets.devices) <= set(devices):
+        return []  # told elsewhere
+    quantized = [target for target in runnable(name, spec, devices) if target.precision.quantized]
+
+    def lacking(key: str, one: str) -> list[str]:
+        """Return the runtimes that cannot run layers of a precision."""
+        targets = [t for t in quantized if t.precision is Precision.MIXED or not key.startswith("mixed.")]
+        if one == Precision.FLOAT:
+            return sorted(
+                {f"{t.runtime}' on '{t.device}" for t in targets if t.runtime.npu and not devices[t.device].floats}
+            )
+        return sorted({t.runtime for t in targets if Precision(one) not in PRECISIONS[t.runtime]})
+
+    def instead(key: str, one: str) -> str:
+        return "w8a8" if key == "mixed.low" else "w8a16" if one == Precision.FLOAT else "float"
 
     return [
         f"parameters: {name}.quantize.{key}: '{one}' cannot be run by '{runtime}', which is among the targets; set "
-        f"'{'w8a8' if key == 'mixed.low' else 'float'}', or leave that runtime out"
+        f"'{instead(key, one)}', or leave that runtime out"
         for key, one in asked.items()
-        for runtime in runtimes(key)
-        if one in tuple(Precision) and Precision(one) not in PRECISIONS[RuntimeName(runtime)]
+        if one in tuple(Precision)
+        for runtime in lacking(key, one)
     ]
 
 

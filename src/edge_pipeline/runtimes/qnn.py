@@ -76,6 +76,23 @@ def _in_order(tensors: list[dict[str, Any]], specs: tuple[TensorSpec, ...]) -> l
     return [next(one for one in tensors if one["tensor"] == spec.name) for spec in specs]
 
 
+def check_packages() -> None:
+    """Load the plugin of ONNX Runtime that holds compiler and emulator, in a process of its own.
+
+    Raises:
+        CompileError: it is not installed, or does not fit the installed ONNX Runtime.
+    """
+    found = packages(RuntimeName.QNN_CONTEXT_BINARY)
+    try:
+        run_child("edge_pipeline.runtimes.qnn_engine", [], time_limit_s=60)
+    except ChildError as error:
+        installed = ", ".join(f"{name} {version}" for name, version in found.items())
+        raise CompileError(
+            f"{installed} do not work together here: {str(error)[-300:]}. Install the versions that constraints.txt "
+            "names, `pip install -c constraints.txt 'edge-pipeline[qnn]'`, or remove the NPU runtimes from the targets."
+        ) from error
+
+
 def _check(exported: Artifact, target: Target, chip: Chip) -> None:
     if target.precision is Precision.FLOAT16 and not chip.float16:
         raise CompileError(

@@ -1,6 +1,7 @@
 """Open ONNX Runtime sessions on Qualcomm's QNN HTP backend: its compiler, and on x86 its emulator.
 
-One process may hold sessions for one chip only, so this is for child processes.
+One process may hold sessions for one chip only, so this is for child processes. `python -m` on this module ends with an
+error if the installed packages do not fit together.
 """
 
 from collections.abc import Mapping
@@ -50,3 +51,12 @@ def open_qnn(
 def version() -> str:
     """Return the engine's name and version."""
     return f"onnxruntime-qnn {onnxruntime_qnn.__version__}"
+
+
+if __name__ == "__main__":
+    from edge_pipeline.core.child import die_with_parent
+
+    die_with_parent()
+    ort.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())
+    if not any(device.ep_name == PROVIDER for device in ort.get_ep_devices()):
+        raise SystemExit("onnxruntime-qnn lists no device on this machine")

@@ -3,7 +3,7 @@
 REQUEST is a JSON file with `action` (`profile`, `layers` or `infer`), `runtime`, `model`, `inputs` (an .npz file of
 the inputs, each (n, ...) float32), `threads`, `result` (file to write), `soc_model` (of the chip to emulate, if
 any), and for `profile` the numbers `warmup`, `min_inferences`, `min_seconds`; for `layers` the number `runs`. Only the
-standard library, NumPy and the runtime are loaded, so that the memory of this process is what an application would need.
+standard library, NumPy and the runtime are loaded: the memory of this process is what an application would need.
 """
 
 import json

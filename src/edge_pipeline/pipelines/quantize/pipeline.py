@@ -22,7 +22,7 @@ def nodes(
         spec=spec,
         precision=precision,
         hexagon=rules_for(devices[target.device].hexagon for target in targets),
-        high=finer(target.runtime for target in targets),
+        high=finer(targets, devices),
         subject=f"{model}/{precision}",
     )
     inputs = ["split", "weights", f"{precision}.ladder", "params:quantize"]
@@ -35,6 +35,8 @@ def rules_for(versions: Iterable[str | None]) -> str:
     return min(known, default="v73")
 
 
-def finer(runtimes: Iterable[RuntimeName]) -> str:
-    """Return what single layers can be given besides 8-bit integers, on all of the runtimes."""
-    return "w8a16" if set(runtimes) == {RuntimeName.ONNX} else "float"
+def finer(targets: Sequence[Target], devices: Mapping[str, DeviceSpec]) -> str:
+    """Return what single layers can be given besides 8-bit integers on all targets; `off` if there is nothing."""
+    if all(target.runtime is not RuntimeName.TFLITE for target in targets):
+        return "w8a16"
+    return "float" if all(devices[t.device].floats or not t.runtime.npu for t in targets) else "off"

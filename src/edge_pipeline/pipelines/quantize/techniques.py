@@ -134,6 +134,11 @@ def mixed(
     """Give the layers that make most of the noise a finer precision; return simulation and layout."""
     found = sensitivity(sim, subject.calibration.first(32), None, lambda *_: None)
     finer = high if settings.high == "auto" else settings.high
+    if finer == "off":
+        raise QuantizationError(
+            "there is no finer precision that all targets of `mixed` run: LiteRT takes float layers, and the NPU of "
+            "one of the devices only integers; leave one of them out"
+        )
     layout = replace(layout, overrides=dict.fromkeys(worth_overriding(found, settings.share), finer))
     return overridden(subject, sim, layout, equalize=equalize), layout
 

@@ -98,7 +98,7 @@ def row(
     target: Target,
     results: Iterable[Result],
     numbers: Collection[str] = MEASURED,
-    require: Require = Require(),
+    require: Require | None = None,
 ) -> dict[str, Any]:
     """Return one line of the table, with those of the results' metrics that `numbers` names."""
     found: dict[str, Any] = {
@@ -113,7 +113,7 @@ def row(
         if isinstance(result, Profile):
             found |= {key: value for key, value in result.metrics.items() if key in numbers}
             warnings += result.warnings
-            gate = unmet(result, target.runtime, require)
+            gate = unmet(result, target.runtime, require or Require())
             status += [f"a requirement is not met: {gate}"] if gate else []
         elif isinstance(result, Validation):
             found |= {key: value for key, value in result.metrics.items() if key in numbers}

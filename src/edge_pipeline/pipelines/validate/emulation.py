@@ -57,7 +57,7 @@ def check(
     least = least_db(Precision(exported.details["precision"]), known, interface)
     if not metrics["sqnr_onnx_db"] >= least:
         return metrics, (
-            f"the emulator and ONNX Runtime agree to {metrics['sqnr_onnx_db']:.1f} dB only, at least {least:.0f} dB are "
-            "expected of the same integers"
+            f"the emulator and ONNX Runtime agree to {metrics['sqnr_onnx_db']:.1f} dB only, at least {least:.0f} dB "
+            "are expected of the same integers"
         )
     return metrics, ""
