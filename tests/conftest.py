@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,63 @@ def litert_compiled(exported: dict[Precision, Artifact]) -> dict[Precision, Arti
     return {
         precision: _compiled(exported, RuntimeName.TFLITE, precision) for precision in (Precision.FLOAT, Precision.W8A8)
     }
+
+
+@pytest.fixture(scope="session")
+def exported_float16(weights: Artifact, spec: ModelSpec, small_split: Split) -> Artifact:
+    """What the export stage makes for an NPU that computes in float16."""
+    from edge_pipeline.pipelines.export.nodes import export
+    from edge_pipeline.pipelines.export.parameters import ExportParameters
+
+    fixed = {"spec": spec, "precision": Precision.FLOAT16, "subject": "digits"}
+    return made(export(small_split, weights, weights, ExportParameters(), **fixed))
+
+
+@pytest.fixture(scope="session")
+def compile_qnn(exported: dict[Precision, Artifact], needs: Callable[[str], Any]) -> Callable[..., Artifact]:
+    """Return a function that compiles for the NPU of a chip; unless told otherwise, the w8a8 model for QCS8550."""
+    needs("onnxruntime_qnn")
+    from edge_pipeline.runtimes.base import CompileSettings, runtime
+    from edge_pipeline.runtimes.chips import chip
+    from edge_pipeline.runtimes.qnn_options import QnnOptions
+
+    def make(
+        name: str | None = "QCS8550",
+        engine: RuntimeName = RuntimeName.QNN_CONTEXT_BINARY,
+        source: Artifact = exported[Precision.W8A8],
+        options: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> Artifact:
+        target = Target("digits", "npu", engine, Precision(source.details["precision"]))
+        more = {"time_limit_s": 120, **settings, "chip": chip(name) if name else None}
+        return runtime(engine).compile(source, target, CompileSettings(**more, qnn=QnnOptions(**options or {})))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def qnn_compiled(compile_qnn: Callable[..., Artifact]) -> Artifact:
+    """The context binary of the w8a8 model for QCS8550."""
+    return compile_qnn()
+
+
+@pytest.fixture(scope="session")
+def with_operator(exported: dict[Precision, Artifact]) -> Callable[..., Artifact]:
+    """Return a function that puts an operator behind the first one of a type in the w8a8 model, or at its end."""
+    import onnx
+
+    source = exported[Precision.W8A8]
+
+    def make(kind: str, behind: str | None = None) -> Artifact:
+        model = onnx.load_from_string(source.files["model.onnx"])
+        nodes, last = model.graph.node, model.graph.output[0].name
+        position = next(i for i, one in enumerate(nodes) if (one.op_type == behind if behind else last in one.output))
+        tensor = nodes[position].output[0]
+        nodes[position].output[0] = f"{tensor}_before"
+        nodes.insert(position + 1, onnx.helper.make_node(kind, [f"{tensor}_before"], [tensor], name="inserted"))
+        return replace(source, files={**source.files, "model.onnx": model.SerializeToString()})
+
+    return make
 
 
 def _compiled(exported: dict[Precision, Artifact], name: RuntimeName, precision: Precision) -> Artifact:

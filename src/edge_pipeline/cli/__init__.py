@@ -7,6 +7,7 @@ import click
 
 _COMMANDS = {
     "init": "Write the configuration that this project needs.",
+    "passes": "List the graph optimizations, and which of them a target takes.",
     "track": "Show runs that MLflow did not take, or log them again.",
     "ui": "Open the MLflow page of this project on loopback.",
 }

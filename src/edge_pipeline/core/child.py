@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import os
 import resource
 import signal
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
@@ -114,6 +116,19 @@ def die_with_parent() -> None:
     parent = os.environ.get("EDGE_PIPELINE_PARENT")
     if parent and os.getppid() != int(parent):
         os._exit(1)
+
+
+def memory_left_mb() -> float:
+    """Return the data in 10^6 bytes that this process may still allocate; infinite without a limit.
+
+    Linux only; elsewhere infinite.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    status = Path("/proc/self/status")
+    if limit == resource.RLIM_INFINITY or not status.is_file():
+        return math.inf
+    used = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmData:"))
+    return (limit - used * 1024) / 1e6
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

@@ -165,6 +165,7 @@ def target_record(
         files |= {"compiled/manifest.json": _json(compiled.manifest()), **_under("compiled", compiled.files)}
         tags["artifact_hash"] = compiled.hash
         metrics["size_mb"] = compiled.size_bytes / 1e6
+        tables |= _optimization_table(compiled.details.get("optimizations", ()))
     if isinstance(profile, Profile):
         profile = replace(profile, metrics={key: value for key, value, _ in _finite(profile.metrics)})
         metrics |= profile.metrics
@@ -210,6 +211,15 @@ def _ladder_table(attempts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, 
     """Return what automatic quantization tried, one row a step, as a table of that name."""
     columns = ("rung", "metric", "sqnr_db", "seconds", "met", "kept", "note")
     return {"ladder": {key: [one[key] for one in attempts] for key in columns}} if attempts else {}
+
+
+def _optimization_table(passes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[Any]]]:
+    """Return what the graph passes did, one row a pass, as a table of that name."""
+    if not passes:
+        return {}
+    columns = [key for key in passes[0] if key != "changes"]
+    table = {key: [one[key] for one in passes] for key in columns}
+    return {"optimizations": {**table, "changes": ["; ".join(one["changes"])[:2000] for one in passes]}}
 
 
 def model_params(model: str, project: Project) -> dict[str, str]:

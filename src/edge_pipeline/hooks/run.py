@@ -58,7 +58,7 @@ class Run:
                 if model in project.models:
                     discard_stale(catalog, model, project.targets(model))
         self._tags = records.shared_tags(project.root, self.group)
-        self._console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140)
+        self._console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
         logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
         self._tracker = Tracker(project.tracking, project.root)
         if self._tracker.problem:

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -53,7 +53,7 @@ class CompileSettings:
     time_limit_s: float
     memory_limit_mb: int = 8000
     chip: Chip | None = None
-    qnn: QnnOptions = QnnOptions()
+    qnn: QnnOptions = field(default_factory=QnnOptions)
     cache: Path | None = None
 
 

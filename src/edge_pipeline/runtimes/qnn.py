@@ -18,7 +18,7 @@ from edge_pipeline.core.types import Artifact, Precision, RuntimeName, Target, T
 from edge_pipeline.runtimes import qnn_cache
 from edge_pipeline.runtimes.base import CompileSettings, compiled, packages
 from edge_pipeline.runtimes.chips import Chip
-from edge_pipeline.runtimes.qnn_compile import NO_LAYERS
+from edge_pipeline.runtimes.qnn_compile import INSERTED, NO_LAYERS
 
 _UNSUPPORTED = re.compile(r"\{ name: (?P<name>.*?), type: (?P<type>\w+) \}")
 
@@ -101,7 +101,10 @@ def _check(exported: Artifact, target: Target, chip: Chip) -> None:
         )
     import onnx
 
-    graph = onnx.load_from_string(exported.files["model.onnx"]).graph
+    try:
+        graph = onnx.load_from_string(exported.files["model.onnx"]).graph
+    except Exception as error:
+        raise CompileError(f"{target.name}: the exported ONNX file cannot be read: {str(error)[:200]}") from error
     for tensor in graph.input:
         shape = [d.dim_value if d.HasField("dim_value") else d.dim_param for d in tensor.type.tensor_type.shape.dim]
         if not all(isinstance(size, int) and size > 0 for size in shape):
@@ -159,7 +162,8 @@ def _explain(error: ChildError, target: Target, settings: CompileSettings) -> st
 def _refused(output: str) -> str:
     """Return the sentence that names the operators which the compiler said it does not take."""
     lines = [line for line in output.splitlines() if "Unsupported nodes" in line]
-    found = [f"{one['name']} ({one['type']})" for line in lines for one in _UNSUPPORTED.finditer(line)]
+    nodes = [node for line in lines for node in _UNSUPPORTED.finditer(line)]
+    found = [f"{INSERTED.sub('', node['name'])} ({node['type']})" for node in nodes]
     found = [one for one in dict.fromkeys(found) if not one.endswith(tuple(f"({kind})" for kind in NO_LAYERS))]
     if not found:
         return ""

@@ -14,20 +14,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edge_pipeline.core.child import die_with_parent
+from edge_pipeline.core.child import die_with_parent, memory_left_mb
 
 NO_LAYERS = ("QuantizeLinear", "DequantizeLinear", "Constant")
 """Operators that only say how numbers are stored."""
 
-_INSERTED = re.compile(r"_token_\d+$")
+INSERTED = re.compile(r"_token_\d+$")
 """What ONNX Runtime adds to the name of an operator whose layout it changes."""
+
+RESERVED_MB = 400
+"""Data that the compiler wants to reserve whatever the model; refused that, it just takes no layer."""
 
 
 def main(request: dict[str, Any]) -> None:
     """Compile as `request` says."""
     import onnx
-
-    from edge_pipeline.runtimes.qnn_engine import open_qnn
 
     folder = Path(request["folder"])
     model = onnx.load(request["model"])
@@ -42,10 +43,10 @@ def main(request: dict[str, Any]) -> None:
         "session.record_ep_graph_assignment_info": "1",
     }
     started = time.monotonic()
-    session = open_qnn(source, request["provider"], entries, fallback=True)
+    session = _opened(source, request["provider"], entries)
     seconds = time.monotonic() - started
     units = {
-        _INSERTED.sub("", node.name): "cpu" if group.ep_name == "CPUExecutionProvider" else "npu"
+        INSERTED.sub("", node.name): "cpu" if group.ep_name == "CPUExecutionProvider" else "npu"
         for group in session.get_provider_graph_assignment_info()
         for node in group.get_nodes()
     }
@@ -65,8 +66,24 @@ def main(request: dict[str, Any]) -> None:
     (folder / "report.json").write_text(json.dumps(report))
 
 
+def _opened(model: Path, provider: dict[str, str], entries: dict[str, str]) -> Any:
+    """Compile; where that fails, say what it failed for."""
+    from edge_pipeline.runtimes.qnn_engine import open_qnn
+
+    try:
+        return open_qnn(model, provider, entries, fallback=True)
+    except Exception as error:
+        if memory_left_mb() < RESERVED_MB:
+            raise MemoryError(f"less than {RESERVED_MB} MB are left for the compiler") from error
+        open_qnn(model, provider, entries, fallback=False)  # only without the CPU it names what the NPU does not take
+        raise
+
+
 def _contexts(model: Any) -> list[dict[str, Any]]:
-    """Return binary, SDK version, inputs and outputs of each compiled context of a model."""
+    """Return binary, SDK version, inputs and outputs of each compiled context of a model.
+
+    Several contexts share one binary. What they pass to operators on the CPU has no type in the file: it is left out.
+    """
     import onnx
 
     graph = model.graph
@@ -76,6 +93,8 @@ def _contexts(model: Any) -> list[dict[str, Any]]:
     def described(names: Iterable[str], boundary: dict[str, tuple[str, Any]]) -> list[dict[str, Any]]:
         found = []
         for name in names:
+            if name not in known:
+                continue
             kind = known[name]
             outer, node = boundary.get(name, (name, None))
             one = {
@@ -97,7 +116,7 @@ def _contexts(model: Any) -> list[dict[str, Any]]:
             attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
             found.append(
                 {
-                    "binary": attributes["ep_cache_context"].decode(),
+                    "binary": attributes.get("ep_cache_context", b"").decode(),
                     "partition": attributes["partition_name"].decode(),
                     "qairt": attributes.get("ep_sdk_version", b"").decode(),
                     "inputs": described(node.input, entering),

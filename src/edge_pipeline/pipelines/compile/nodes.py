@@ -1,13 +1,20 @@
 """Compile an exported model for the runtime of a target."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from edge_pipeline.core.types import Artifact, Target
+from edge_pipeline.core.types import Artifact, RuntimeName, Target
 from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.pipelines.compile.parameters import CompileParameters
 from edge_pipeline.pipelines.isolation import isolated
+from edge_pipeline.pipelines.references import references
 from edge_pipeline.runtimes.base import CompileSettings, runtime
 from edge_pipeline.runtimes.chips import chip
+from edge_pipeline.runtimes.passes.base import Goal, optimize
+
+CHECKED = 2
+"""Number of validation images on which every pass is checked."""
 
 
 @isolated("compile")
@@ -20,7 +27,7 @@ def compile(
     device: DeviceSpec,
     subject: str,
 ) -> Artifact:
-    """Return what the target's runtime loads.
+    """Return what the target's runtime loads, after graph passes that fit it.
 
     Raises:
         CompileError: the runtime's compiler refused the model, crashed, or took too much time or memory.
@@ -32,4 +39,21 @@ def compile(
         parameters.qnn,
         cache,
     )
-    return runtime(target.runtime).compile(exported, target, settings)
+    if target.runtime is RuntimeName.TFLITE:
+        return runtime(target.runtime).compile(exported, target, settings)
+    optimized, changes = _optimized(exported, target, device, parameters)
+    made = runtime(target.runtime).compile(optimized, target, settings)
+    return replace(made, parents=exported.lineage, details={**made.details, "optimizations": changes})
+
+
+def _optimized(
+    exported: Artifact, target: Target, device: DeviceSpec, parameters: CompileParameters
+) -> tuple[Artifact, list[dict[str, Any]]]:
+    """Return the model after the graph passes, and what each did."""
+    hexagon = device.hexagon if target.runtime.npu else None
+    names = None if parameters.optimizations == "auto" else parameters.optimizations
+    samples = [one[:CHECKED] for one in references(exported).inputs]
+    model, changes = optimize(
+        exported.files["model.onnx"], samples, Goal(target.runtime, hexagon, target.precision), names
+    )
+    return replace(exported, files={**exported.files, "model.onnx": model}), [asdict(one) for one in changes]

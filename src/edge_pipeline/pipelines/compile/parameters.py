@@ -1,14 +1,30 @@
 """Typed parameters of compilation."""
 
-from pydantic import Field
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
 
 from edge_pipeline.pipelines.base import Parameters
+from edge_pipeline.runtimes.passes.base import check_names
 from edge_pipeline.runtimes.qnn_options import QnnOptions
 
 
 class CompileParameters(Parameters):
-    """Limits of one compilation in seconds and 10^6 bytes, and the options of the NPU's compiler."""
+    """Limits of one compilation in seconds and 10^6 bytes, graph optimizations, options of the NPU's compiler.
+
+    `optimizations` lists passes by name, in the order in which they run; `auto` takes those that fit runtime, chip and
+    precision. `kedro edge passes` lists them. They change ONNX models: not those of LiteRT.
+    """
 
     time_limit_s: float = Field(300.0, gt=0)
     memory_limit_mb: int = Field(8000, ge=100)
+    optimizations: Literal["auto"] | tuple[str, ...] = "auto"
     qnn: QnnOptions = QnnOptions()
+
+    @field_validator("optimizations", mode="after")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        problems = check_names(() if value == "auto" else value)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return value

@@ -1,0 +1,1 @@
+"""Edge Pipeline: graph passes, which prepare an ONNX model for the engine that runs it."""
