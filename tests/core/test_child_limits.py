@@ -38,7 +38,7 @@ def test_a_child_within_its_memory_limit_is_left_alone(run: Run) -> None:
 def test_without_a_limit_a_child_that_finds_no_memory_is_not_said_to_have_one(run: Run) -> None:
     with pytest.raises(ChildError) as raised:
         run("raise MemoryError")
-    assert "limit" not in str(raised.value)
+    assert str(raised.value).startswith("it ended with exit status 1")
 
 
 def test_an_error_under_a_memory_limit_need_not_be_the_limits(run: Run) -> None:
@@ -66,7 +66,7 @@ def test_without_a_limit_there_is_no_end_of_memory() -> None:
 
 
 def test_what_a_child_said_is_returned_and_kept_with_its_error(run: Run) -> None:
-    assert run("print('early'); import sys; print('late', file=sys.stderr, flush=True)").split() == ["late", "early"]
+    assert run("import sys; print('early', flush=True); print('late', file=sys.stderr)").split() == ["early", "late"]
     with pytest.raises(ChildError) as raised:
         run("print('x' * 5000); raise SystemExit(2)")
     assert len(str(raised.value)) < 2000

@@ -87,7 +87,10 @@ def test_a_new_simulation_makes_its_own_precision_outdated_only(
     make()
     old = default_catalog.load("digits.w8a8.simulation")
     default_catalog.save("digits.w8a8.simulation", replace(old, files={"simulation.pt": b"other"}))
-    assert discard_stale(default_catalog, "digits", SPEC.expand("digits")) == ["digits.w8a8.exported", *of_target("host-onnx-w8a8")]
+    assert discard_stale(default_catalog, "digits", SPEC.expand("digits")) == [
+        "digits.w8a8.exported",
+        *of_target("host-onnx-w8a8"),
+    ]
 
 
 def test_a_damaged_result_is_made_again_with_all_that_came_from_it(

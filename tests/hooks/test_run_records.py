@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge_pipeline.core.types import Artifact, Failure, Precision, Profile, RuntimeName, Target, Validation
+from edge_pipeline.core.types import Artifact, Failure, Layer, Precision, Profile, RuntimeName, Target, Validation
 from edge_pipeline.hooks.records import (
     RunRecord,
     Times,
@@ -16,7 +16,7 @@ from edge_pipeline.hooks.records import (
     target_record,
     training_record,
 )
-from edge_pipeline.pipelines.config import Project
+from edge_pipeline.pipelines.config import Project, parse
 
 TIMES = Times(1000, 2000)
 PARENTS = {"dataset": "d" * 64, "weights": "w" * 64}
@@ -204,3 +204,71 @@ def test_what_quantization_was_made_of_is_logged(complete: Callable[..., RunReco
     assert record.tags["calibration_warnings"] == "few"
     assert record.tables["ladder"]["rung"] == ["calibrate"]
     assert json.loads(record.files["quantization.json"]) == made
+
+
+NPU = Target("digits", "npu", RuntimeName.QNN_CONTEXT_BINARY, Precision.W8A8)
+
+
+@pytest.fixture
+def on_npu(
+    tmp_path: Path, make_profile: Callable[..., Profile], make_validation: Callable[..., Validation]
+) -> Callable[..., RunRecord]:
+    """Return a function that makes the record of an emulated target, whose layers must all be on the NPU."""
+    targets = {"devices": ["npu"], "runtimes": ["qnn_context_binary"], "precisions": ["w8a8"]}
+    model = {"recipe": "classifier", "targets": {**targets, "require": {"npu_layers": "100%"}}}
+    devices = {"npu": {"kind": "htp_emulator", "chip": "QCS8550"}}
+    project = parse(tmp_path, {"digits": model}, devices, {}, {})
+
+    def make(units: tuple[str, ...] = ("npu", "npu"), **details: Any) -> RunRecord:
+        layers = tuple(Layer(f"layer{index}", "Conv", unit) for index, unit in enumerate(units))
+        share = 100 * units.count("npu") / len(units)
+        profile = replace(make_profile(NPU), repeats=(), layers=layers, metrics={"npu_layers_pct": share})
+        validation = make_validation(NPU)
+        validation = replace(validation, details={**validation.details, **details})
+        results = {"exported": EXPORTED, "compiled": COMPILED, "profile": profile, "validation": validation}
+        return target_record(NPU, project, {}, results, TIMES)
+
+    return make
+
+
+def test_the_placement_is_a_table_and_a_figure(on_npu: Callable[..., RunRecord]) -> None:
+    record = on_npu()
+    assert record.tables["placement"] == {
+        "layer": ["layer0", "layer1"],
+        "type": ["Conv", "Conv"],
+        "compute_unit": ["npu", "npu"],
+        "fused": [False, False],
+        "time_ms": [None, None],
+        "share_pct": [None, None],
+    }
+    assert record.files["placement.png"].startswith(b"\x89PNG")
+    assert {key: value for key, value, _ in record.metrics}["npu_layers_pct"] == 100
+
+
+def test_times_of_layers_are_in_the_table_with_their_share(
+    complete: Callable[..., RunRecord], target: Target, make_profile: Callable[..., Profile]
+) -> None:
+    layers = (Layer("a", "Conv", "cpu", 3.0), Layer("b", "Relu", "cpu", 1.0))
+    table = complete(target, profile=replace(make_profile(target), layers=layers)).tables["placement"]
+    assert (table["time_ms"], table["share_pct"]) == ([3.0, 1.0], [75.0, 25.0])
+
+
+def test_a_device_without_times_has_no_histogram_of_them(on_npu: Callable[..., RunRecord]) -> None:
+    record = on_npu()
+    assert "latency.png" not in record.files
+    assert not any("latency" in key for key, _, _ in record.metrics)
+
+
+def test_a_requirement_that_is_not_met_is_a_tag(on_npu: Callable[..., RunRecord]) -> None:
+    gate = on_npu(("npu", "cpu")).tags["gate"]
+    assert gate == "100% of the layers must be on the NPU, 50.0% are; not layer1 (Conv)"
+    assert "gate" not in on_npu().tags
+
+
+def test_an_unverified_result_is_a_tag_and_draws_no_quality(on_npu: Callable[..., RunRecord]) -> None:
+    record = on_npu(unverified="two runs differ")
+    assert record.tags["unverified"] == "two runs differ"
+    assert "quality.png" not in record.files
+    verified = on_npu(unverified="")
+    assert "unverified" not in verified.tags
+    assert "quality.png" in verified.files

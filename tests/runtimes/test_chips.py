@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from edge_pipeline.core.errors import DeviceError
-from edge_pipeline.runtimes.chips import chip, chips
 from edge_pipeline.devices.inventory import DeviceSpec
+from edge_pipeline.runtimes.chips import chip, chips
 
 
 @pytest.mark.parametrize(

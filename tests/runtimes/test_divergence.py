@@ -1,5 +1,6 @@
 """Where an engine leaves the simulation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from onnx.numpy_helper import from_array, to_array
 
 from edge_pipeline.core.types import Artifact, Precision, RuntimeName
+from edge_pipeline.runtimes import divergence
+from edge_pipeline.runtimes.chips import chip
 from edge_pipeline.runtimes.divergence import agreements, first_divergence
 
 
@@ -35,6 +38,14 @@ def test_onnx_runtime_rounds_and_does_nothing_else(qdq: bytes, onnx_compiled: An
     assert first_divergence(found) is None
 
 
+@pytest.mark.parametrize("name", ["QCS8550", "QCS6490"])
+def test_the_emulator_rounds_and_does_nothing_else(qdq: bytes, images: Any, needs: Any, name: str) -> None:
+    needs("onnxruntime_qnn")
+    found = agreements(qdq, RuntimeName.QNN_CONTEXT_BINARY, b"", [images[:1]], chip(name).soc_model)
+    assert len(found) >= 5
+    assert first_divergence(found) is None
+
+
 @pytest.mark.slow
 def test_litert_rounds_and_does_nothing_else(qdq: bytes, litert_compiled: Any, images: Any) -> None:
     compiled = litert_compiled[Precision.W8A8]
@@ -52,3 +63,36 @@ def test_the_first_layer_that_computes_something_else_is_named(qdq: bytes, image
     before = found[: found.index(first)]
     assert all(one.sqnr_db > 30 for one in before)
     assert first.layer.rpartition("/")[0].rpartition(".")[0] == name.rpartition("/")[0].rpartition(".")[0]
+
+
+def with_another_scale(model: bytes, layer: int) -> tuple[bytes, str]:
+    """Double the scale of what one activation gives; return the model and the name of the activation."""
+    changed = onnx.load_from_string(model)
+    activation = [node for node in changed.graph.node if node.op_type == "Relu"][layer]
+    (quantizer,) = [node for node in changed.graph.node if activation.output[0] in node.input]
+    constant = next(one for one in changed.graph.initializer if one.name == quantizer.input[1])
+    doubled = from_array(np.asarray(to_array(constant) * 2), f"{constant.name}_doubled")
+    changed.graph.initializer.append(doubled)
+    quantizer.input[1] = doubled.name
+    return changed.SerializeToString(), activation.name
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_the_first_layer_that_the_emulator_scales_otherwise_is_named(
+    qdq: bytes, images: Any, needs: Any, monkeypatch: pytest.MonkeyPatch, layer: int
+) -> None:
+    needs("onnxruntime_qnn")
+    original = divergence._on_emulator
+    _, name = with_another_scale(qdq, layer)
+
+    def another_scale(soc_model: int) -> Any:
+        def run(model: bytes, inputs: Sequence[Any], names: list[str]) -> Any:
+            return original(soc_model)(with_another_scale(model, layer)[0], inputs, names)
+
+        return run
+
+    monkeypatch.setattr(divergence, "_on_emulator", another_scale)
+    found = agreements(qdq, RuntimeName.QNN_CONTEXT_BINARY, b"", [images[:1]], 66)
+    first = first_divergence(found)
+    assert first is not None
+    assert first.layer == name

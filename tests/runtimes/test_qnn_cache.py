@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from edge_pipeline.runtimes import qnn, qnn_cache
 Compile = Callable[..., Artifact]
 
 
-class Started(Exception):
+class StartedError(Exception):
     """The compiler was started."""
 
 
@@ -30,7 +31,7 @@ def no_compiler(compiled: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on the compiler is not to be started."""
 
     def refuse(*_: Any, **__: Any) -> str:
-        raise Started
+        raise StartedError
 
     monkeypatch.setattr(qnn, "run_child", refuse)
 
@@ -53,7 +54,7 @@ def test_both_runtimes_share_a_compilation(compile_qnn: Compile, tmp_path: Path)
 def test_for_another_chip_or_with_another_option_it_is_compiled_again(
     compile_qnn: Compile, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    with pytest.raises(Started):
+    with pytest.raises(StartedError):
         compile_qnn(**change, cache=tmp_path)
 
 
@@ -61,7 +62,7 @@ def test_for_another_chip_or_with_another_option_it_is_compiled_again(
 def test_another_model_is_compiled(
     compile_qnn: Compile, with_operator: Callable[..., Artifact], tmp_path: Path
 ) -> None:
-    with pytest.raises(Started):
+    with pytest.raises(StartedError):
         compile_qnn(source=with_operator("Abs", "MaxPool"), cache=tmp_path)
 
 
@@ -81,8 +82,19 @@ def test_a_damaged_compilation_is_made_again(
     kept.write_bytes({"truncated": whole[:middle], "empty": b"", "flipped": flipped}[damage])
     found = compile_qnn(cache=tmp_path)
     assert json.loads(found.files["tensors.json"])["inputs"] == json.loads(compiled.files["tensors.json"])["inputs"]
-    assert kept.read_bytes()[:2] == b"PK"
     assert qnn_cache.read(tmp_path, kept.stem) is not None
+
+
+def test_no_damage_anywhere_goes_unnoticed(tmp_path: Path) -> None:
+    files = {"report.json": b"{}", "model.onnx": bytes(100)}
+    qnn_cache.write(tmp_path, "key", files)
+    path = tmp_path / "key.zip"
+    whole = path.read_bytes()
+    assert zipfile.is_zipfile(path)
+    assert qnn_cache.read(tmp_path, "key") == files
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 8]) + whole[place + 1 :])
+        assert qnn_cache.read(tmp_path, "key") is None
 
 
 def test_a_compilation_that_failed_is_not_kept(

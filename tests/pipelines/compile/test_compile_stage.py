@@ -22,7 +22,8 @@ def test_the_runtime_of_the_target_makes_the_artifact(exported: dict[Precision, 
 def test_a_model_that_the_runtime_refuses_is_a_failure_of_its_target(
     exported: dict[Precision, Artifact], target: Target
 ) -> None:
-    found = stage(replace(exported[Precision.FLOAT], files={"model.onnx": b"no model"}), target)
+    whole = exported[Precision.FLOAT]
+    found = stage(replace(whole, files={**whole.files, "model.onnx": b"no model"}), target)
     assert isinstance(found, Failure)
     assert (found.stage, found.subject, found.traceback) == ("compile", target.name, "")
     assert "ONNX Runtime refuses the model" in found.message

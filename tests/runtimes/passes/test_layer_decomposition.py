@@ -189,6 +189,15 @@ def test_a_resize_the_npu_gets_right_stays(model: Any, run_passes: Any, mode: st
     assert done.report.changes == () and done.report.note == ""
 
 
+def test_a_resize_between_quantizers_that_would_need_gathers_is_left_and_named(model: Any, run_passes: Any) -> None:
+    text = """(float[1,2,4,4] x) => (float[1,2,8,8] y) {
+        q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+        a = Resize<mode="nearest", coordinate_transformation_mode="half_pixel", nearest_mode="ceil">(d, , scales)
+        r = QuantizeLinear(a, s, z) y = DequantizeLinear(r, s, z) }"""
+    done = run_passes(model(text, {"s": np.float32(0.02), "z": np.uint8(128), **scales()}, 19), "layer_decomposition")
+    assert done.report.note == "left Resize Resize_2: the NPU picks other pixels with half_pixel and ceil"
+
+
 def test_half_pixel_symmetric_becomes_half_pixel(model: Any, run_passes: Any) -> None:
     text = resize("half_pixel_symmetric", "floor", kind="linear")
     done = run_passes(model(text, scales(), 19), "layer_decomposition")

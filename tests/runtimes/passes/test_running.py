@@ -160,6 +160,14 @@ def test_a_model_that_cannot_be_checked_is_returned_as_it_is(model: Any, goal: A
     assert reports[0].note.startswith("not checked, so not run")
 
 
+def test_a_size_that_becomes_known_is_no_change_of_the_interface(model: Any, run_passes: Any) -> None:
+    text = """(float[1,2,4] x) => (float[1,n] y) {
+        s = Shape(x) b = Slice(s, zero, one) t = Concat<axis=0>(b, rest) y = Reshape(x, t) }"""
+    constants = {"zero": np.int64([0]), "one": np.int64([1]), "rest": np.int64([-1])}
+    done = run_passes(model(text, constants), "constant_folding")
+    assert done.kinds == ["Reshape"], done.report.note
+
+
 def test_samples_have_to_fit_the_inputs(tiny: Any, goal: Any) -> None:
     for inputs in ([], [np.zeros((0, 4), np.float32)]):
         with pytest.raises(ValueError, match="one array is needed"):

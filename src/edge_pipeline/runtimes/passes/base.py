@@ -145,7 +145,8 @@ def optimize(
     """Run passes over a model, each checked with ONNX Runtime on samples.
 
     A pass that fails, whose result is invalid, or that moves an output by more than rounding is undone, which its
-    report tells. If nothing is changed, the bytes of `model` are returned.
+    report tells. If nothing is changed, the bytes of `model` are returned, and those of a file that is no ONNX model:
+    the engine's compiler tells what is wrong with it.
 
     Args:
         model: ONNX file, float or QDQ.
@@ -160,7 +161,9 @@ def optimize(
         ConfigError: a name is not that of a pass.
         ValueError: there is not one array for each input, or an array without samples.
     """
-    from edge_pipeline.runtimes.passes.checking import Candidate
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    from edge_pipeline.runtimes.passes.checking import Candidate, attempt
 
     problems = check_names(names or ())
     if problems:
@@ -168,13 +171,17 @@ def optimize(
     chosen = [one for one in PASSES.values() if one.wanted(goal)] if names is None else [PASSES[name] for name in names]
     if not chosen:
         return model, []
-    current, reports = Candidate.first(model, inputs, goal), []
+    try:
+        current = Candidate.first(model, inputs, goal)
+    except DecodeError:
+        return model, []
+    reports = []
     for one in chosen:
         start = time.perf_counter()
         lines: list[str] = []
         sqnr, note, after = None, current.problem, current
         if not note:
-            lines, after, sqnr, note = _try(one, current, goal)
+            lines, after, sqnr, note = attempt(one, current, goal)
         reports.append(
             Change(
                 one.name,
@@ -191,23 +198,3 @@ def optimize(
         current = after
     changed = any(report.changes for report in reports)
     return (current.data if changed else model), reports
-
-
-def _try(one: Pass, current: Any, goal: Goal) -> tuple[list[str], Any, float | None, str]:
-    """Run one pass; return its changes, the model to go on with, the SQNR, and a note."""
-    try:
-        made, said = current.changed(lambda proto: one.apply(proto, goal))
-    except Exception as error:
-        return [], current, None, f"undone: it failed with {type(error).__name__}: {str(error)[:200]}"
-    lines = [line for line in said if not line.startswith(LEFT)]
-    note = "; ".join(line for line in said if line.startswith(LEFT))
-    if not lines:
-        return [], current, None, note
-    if made.problem:
-        return [], current, None, f"undone: {made.problem}"
-    sqnr = made.agreement(current)
-    if one.exact and not made.equal(current):
-        return [], current, sqnr, f"undone: outputs should be equal, but agree at {sqnr:.1f} dB"
-    if not sqnr >= current.tolerance:
-        return [], current, sqnr, f"undone: outputs agree at {sqnr:.1f} dB, less than {current.tolerance:.0f} dB"
-    return lines, made, sqnr, note

@@ -1,21 +1,22 @@
 """A model with its outputs on samples, to tell whether a pass kept what it computes."""
 
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from math import prod
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge_pipeline.core.numerics import IDENTICAL_DB, sqnr_db
 from edge_pipeline.core.quiet import quiet
 from edge_pipeline.core.types import Precision
-from edge_pipeline.runtimes.passes.base import FLOAT16_DB, FLOAT_DB, QDQ_DB, Goal
-from edge_pipeline.runtimes.passes.graph import is_quantized, whole
+from edge_pipeline.runtimes.onnx_session import OnnxSession
+from edge_pipeline.runtimes.passes.base import FLOAT16_DB, FLOAT_DB, LEFT, QDQ_DB, Goal, Pass
+from edge_pipeline.runtimes.passes.costs import multiply_adds
+from edge_pipeline.runtimes.passes.graph import is_quantized
 
 Samples = list[list[NDArray[Any]]]
 
@@ -26,6 +27,8 @@ class Candidate:
 
     Attributes:
         data: the ONNX file, with the shapes of its tensors as far as they can be told.
+        strict: whether ONNX's own checker has to accept it, and ONNX Runtime to load it with all its optimizations;
+            some models run without.
         samples: inputs, sample by sample.
         tolerance: lowest agreement after a change, in dB.
         outputs: of every sample.
@@ -35,6 +38,7 @@ class Candidate:
     """
 
     data: bytes
+    strict: bool
     samples: Samples = field(repr=False)
     tolerance: float
     outputs: Samples = field(repr=False)
@@ -60,35 +64,38 @@ class Candidate:
             tolerance = QDQ_DB
         elif goal.precision is Precision.FLOAT16:
             tolerance = FLOAT16_DB
-        made = cls._of(proto, samples, tolerance)
-        return (
-            made if not made.problem else cls(**{**vars(made), "problem": f"not checked, so not run: {made.problem}"})
-        )
+        made = cls._of(proto, True, samples, tolerance)
+        if made.problem:
+            made = cls._of(proto, False, samples, tolerance)
+        return replace(made, problem=f"not checked, so not run: {made.problem}") if made.problem else made
 
     @classmethod
-    def _of(cls, proto: onnx.ModelProto, samples: Samples, tolerance: float) -> "Candidate":
+    def _of(cls, proto: onnx.ModelProto, strict: bool, samples: Samples, tolerance: float) -> "Candidate":
         outputs: Samples = []
         problem, data = "", b""
         try:
             with quiet():
                 proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-                onnx.checker.check_model(proto)
+                if strict:
+                    onnx.checker.check_model(proto)
             data = proto.SerializeToString()
+            if strict:
+                OnnxSession(data, threads=1)
             outputs = _run(data, samples)
         except Exception as error:
             problem = f"the model is not valid: {str(error)[:200]}"
-        return cls(data, samples, tolerance, outputs, problem, len(proto.graph.node), multiply_adds(proto))
+        return cls(data, strict, samples, tolerance, outputs, problem, len(proto.graph.node), multiply_adds(proto))
 
     def changed(self, change: Callable[[onnx.ModelProto], list[str]]) -> "tuple[Candidate, list[str]]":
         """Return the model after a change of it, and what the change returned."""
         before, proto = onnx.load_from_string(self.data), onnx.load_from_string(self.data)
         with quiet():
             said = change(proto)
-        if all(line.startswith("left ") for line in said):
+        if all(line.startswith(LEFT) for line in said):
             return self, said
-        made = self._of(proto, self.samples, self.tolerance)
-        if not made.problem and _interface(before) != _interface(onnx.load_from_string(made.data)):
-            made = Candidate(**{**vars(made), "problem": "inputs, outputs or opsets of the model would change"})
+        made = self._of(proto, self.strict, self.samples, self.tolerance)
+        if not made.problem and not _keeps_interface(before, onnx.load_from_string(made.data)):
+            made = replace(made, problem="inputs, outputs or opsets of the model would change")
         return made, said
 
     def agreement(self, before: "Candidate") -> float:
@@ -108,33 +115,24 @@ class Candidate:
         )
 
 
-def multiply_adds(proto: onnx.ModelProto) -> int:
-    """Return the multiply-adds of one inference: of convolutions and matrix products whose shapes are known."""
-    return sum(_cost(node) for node in ir.from_proto(proto).graph)
-
-
-def _cost(node: ir.Node) -> int:
-    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum") or len(node.inputs) < 2:
-        return 0
-    first, second, made = (_shape(value) for value in (node.inputs[0], node.inputs[1], node.outputs[0]))
-    if first is None or second is None or made is None:
-        return 0
-    if node.op_type == "Conv":
-        return prod(made) * prod(second[1:])
-    if node.op_type == "ConvTranspose":
-        return prod(first) * prod(second[1:])
-    if node.op_type == "Einsum":
-        letters = node.attributes.get_string("equation", "").replace(" ", "").partition("->")[0].replace(",", "")
-        sizes = dict(zip(letters, (*first, *second), strict=False))
-        return prod(sizes.values())
-    transposed = node.op_type == "Gemm" and whole(node, "transA", 0)
-    return prod(made) * first[0 if transposed else -1]
-
-
-def _shape(value: ir.Value | None) -> tuple[int, ...] | None:
-    if value is None or value.shape is None or not value.shape.is_static():
-        return None
-    return tuple(value.shape.numpy())
+def attempt(one: Pass, current: Candidate, goal: Goal) -> tuple[list[str], Candidate, float | None, str]:
+    """Run one pass; return its changes, the model to go on with, the SQNR in dB, and a note."""
+    try:
+        made, said = current.changed(lambda proto: one.apply(proto, goal))
+    except Exception as error:
+        return [], current, None, f"undone: it failed with {type(error).__name__}: {str(error)[:200]}"
+    lines = [line for line in said if not line.startswith(LEFT)]
+    note = "; ".join(line for line in said if line.startswith(LEFT))
+    if not lines:
+        return [], current, None, note
+    if made.problem:
+        return [], current, None, f"undone: {made.problem}"
+    sqnr = made.agreement(current)
+    if one.exact and not made.equal(current):
+        return [], current, sqnr, f"undone: outputs should be equal, but agree at {sqnr:.1f} dB"
+    if not sqnr >= current.tolerance:
+        return [], current, sqnr, f"undone: outputs agree at {sqnr:.1f} dB, less than {current.tolerance:.0f} dB"
+    return lines, made, sqnr, note
 
 
 def _sqnr(old: NDArray[Any], new: NDArray[Any]) -> float:
@@ -144,14 +142,28 @@ def _sqnr(old: NDArray[Any], new: NDArray[Any]) -> float:
     return sqnr_db(old[finite], new[finite])
 
 
-def _interface(proto: onnx.ModelProto) -> Any:
-    graph = proto.graph
-    ends = [
-        [(one.name, one.type.SerializeToString(deterministic=True)) for one in side]
-        for side in (graph.input, graph.output)
+def _keeps_interface(before: onnx.ModelProto, after: onnx.ModelProto) -> bool:
+    """Tell whether inputs, outputs and versions stay; a size that was not known may become known."""
+    versions = [
+        (proto.ir_version, {one.domain: one.version for one in proto.opset_import if one.domain in ("", "ai.onnx")})
+        for proto in (before, after)
     ]
-    opsets = {one.domain: one.version for one in proto.opset_import if one.domain in ("", "ai.onnx")}
-    return ends, opsets, proto.ir_version
+    pairs = [
+        pair
+        for side in ("input", "output")
+        for pair in itertools.zip_longest(getattr(before.graph, side), getattr(after.graph, side))
+    ]
+    return versions[0] == versions[1] and all(one and other and _keeps(one, other) for one, other in pairs)
+
+
+def _keeps(before: onnx.ValueInfoProto, after: onnx.ValueInfoProto) -> bool:
+    old, new = before.type.tensor_type, after.type.tensor_type
+    if before.name != after.name or old.elem_type != new.elem_type:
+        return False
+    if not old.HasField("shape"):
+        return True
+    sizes = [[one.dim_value for one in kind.shape.dim] for kind in (old, new)]
+    return len(sizes[0]) == len(sizes[1]) and all(a in (0, b) for a, b in zip(*sizes, strict=True))
 
 
 def _run(data: bytes, samples: Samples) -> Samples:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_pipeline.runtimes.passes.base import LEFT
-from edge_pipeline.runtimes.passes.graph import QUANTIZERS, Writer, constant, label, stand_in, static
+from edge_pipeline.runtimes.passes.graph import Writer, constant, label, maker, stand_in, static
 
 TRUSTED = {("half_pixel", "round_prefer_floor"), ("asymmetric", "floor")}
 """Nearest-neighbour modes that the NPU computes right. Of half_pixel with ceil and pytorch_half_pixel with floor the
@@ -17,8 +17,8 @@ with ceil and half_pixel_symmetric."""
 def simplify(model: ir.Model) -> list[str]:
     """Turn nearest-neighbour Resizes into a trusted mode that picks the same pixels, or else into Gathers.
 
-    half_pixel_symmetric becomes half_pixel where the sizes make them equal. A Resize between quantizers that would need
-    Gathers is left, as is any other that the NPU lacks.
+    half_pixel_symmetric becomes half_pixel where the sizes make them equal. Any other mode that the NPU lacks is left,
+    as is what would need Gathers in a QDQ model: two in a row on integers came out wrong on the NPU too (v68).
     """
     lines = []
     for node in list(model.graph):
@@ -57,8 +57,7 @@ def _nearest(model: ir.Model, node: ir.Node, mode: str, rounding: str) -> str:
         for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")):
             node.attributes[name] = ir.AttrString(name, value)
         return f"Resize {label(node)}: {mode}, {rounding} -> asymmetric, floor"
-    source = node.inputs[0].producer() if node.inputs[0] is not None else None
-    if source is not None and source.op_type in QUANTIZERS:
+    if maker(node.inputs[0], "DequantizeLinear") is not None:
         return f"{LEFT}Resize {label(node)}: the NPU picks other pixels with {mode} and {rounding}"
     out, made = Writer(model, node), node.inputs[0]
     for axis, pixels in enumerate(picked):
