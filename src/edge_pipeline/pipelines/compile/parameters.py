@@ -17,7 +17,7 @@ class CompileParameters(Parameters):
     """
 
     time_limit_s: float = Field(300.0, gt=0)
-    memory_limit_mb: int = Field(8000, ge=100)
+    memory_limit_mb: int = Field(8000, ge=600)
     optimizations: Literal["auto"] | tuple[str, ...] = "auto"
     qnn: QnnOptions = QnnOptions()
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Infer = Callable[[Iterable[Tensors]], Iterator[Tensors]]
 
-BATCH = 4
+BATCH = 16
 """Number of images that are given to an emulator at a time: each takes seconds."""
 
 COMPARED, REPEATED = 8, 2
