@@ -108,6 +108,7 @@ def test_the_emulator_agrees_with_simulation_and_onnx_runtime(validate: Validate
     assert found.metrics["sqnr_sim_db"] > 24
     assert found.metrics["sqnr_onnx_db"] > 24
     assert found.metrics["sqnr_float_db"] > 20
+    assert found.metrics["top1_agreement"] == 1
     assert found.details["unverified"] == ""
     assert "diverges_at" not in found.details
 

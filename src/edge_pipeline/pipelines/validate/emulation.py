@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from edge_pipeline.core.interface import Interface
+from edge_pipeline.core.interface import ClassMap, Interface, Logits
 from edge_pipeline.core.types import Artifact, Precision
 from edge_pipeline.pipelines.export.nodes import agreement_db, least_db
 from edge_pipeline.pipelines.references import References
@@ -52,6 +52,8 @@ def check(
     rows = [run(session, [one[i : i + 1] for one in known.inputs]) for i in range(len(known.inputs[0]))]
     onnx = tuple(np.concatenate(one) for one in zip(*rows, strict=True))
     metrics = {"sqnr_onnx_db": agreement_db(onnx, outputs, interface)}
+    if isinstance(interface.postprocessing, Logits | ClassMap):
+        metrics["top1_agreement"] = float((onnx[0].argmax(1) == outputs[0].argmax(1)).mean())
     if not all(np.array_equal(a, b[:REPEATED]) for a, b in zip(again, outputs, strict=True)):
         return metrics, "two runs of the emulator on the same image give different outputs"
     least = least_db(Precision(exported.details["precision"]), known, interface)
