@@ -54,7 +54,7 @@ def test_the_placement_of_a_target_is_its_share_of_layers_and_of_time(
     timed = (Layer("a", "Conv", "npu", 3.0), Layer("b", "Erf", "cpu", 1.0))
     untimed = (Layer("a", "Conv", "npu"),) * 3 + (Layer("b", "Erf", "cpu"),)
     figure = placement_figure([replace(make_profile(target), layers=layers) for layers in (timed, untimed)])
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["npu", "cpu"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["npu", "cpu"]
     assert rows(figure) == {
         f"{target.name}, 2 layers": [50, 50],
         f"{target.name}, time": [75, 25],

@@ -63,5 +63,5 @@ def placement_figure(profiles: Sequence[Profile]) -> Figure:
     axes.set_xlabel("share (%)", fontsize=8)
     axes.tick_params(axis="x", labelsize=7)
     if units:
-        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.25 + 0.4 / max(1, len(rows))), ncols=3)
+        figure.legend(fontsize=7, loc="outside upper center", ncols=len(units))
     return figure
