@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from edge_pipeline.core.errors import ModelError
 from edge_pipeline.core.interface import Interface
 from edge_pipeline.core.types import Artifact
 from edge_pipeline.models.spec import ClassifierSpec, ModelSpec, YoloDetSpec, YoloSegSpec
@@ -52,12 +53,26 @@ def recipe(spec: ModelSpec) -> Recipe:
 
 
 def interface(spec: ModelSpec) -> Interface:
-    """Return the interface of the recipe with the changes that `spec` makes to its preprocessing."""
+    """Return the interface of the recipe with the changes that `spec` makes to its preprocessing.
+
+    Raises:
+        ModelError: normalisation shall be in the graph, but the network takes no pictures.
+    """
     found = recipe(spec).interface(spec)
-    changes = spec.preprocessing.model_dump(exclude_none=True)
+    changes = spec.preprocessing.model_dump(exclude_none=True, exclude={"in_graph"})
+    if spec.preprocessing.in_graph:
+        if found.preprocessing is None or found.preprocessing.layout != "nchw":
+            raise ModelError("preprocessing.in_graph: the network takes no pictures (n, channels, height, width)")
+        channels = found.preprocessing.channels
+        changes |= {"mean": (0.0,) * channels, "std": (1 / 255,) * channels}
     if not changes or found.preprocessing is None:
         return found
     return found.model_copy(update={"preprocessing": found.preprocessing.model_copy(update=changes)})
+
+
+def as_trained(spec: ModelSpec) -> ModelSpec:
+    """Return `spec` with the normalisation outside of the network, as it is trained."""
+    return spec.model_copy(update={"preprocessing": spec.preprocessing.model_copy(update={"in_graph": False})})
 
 
 def as_tuple(outputs: Any) -> tuple[Any, ...]:
@@ -79,11 +94,21 @@ def training_forward(net: "nn.Module") -> Callable[..., Any]:
 
 
 def restore(spec: ModelSpec, weights: Artifact) -> "nn.Module":
-    """Return the network of a `weights` artifact, in evaluation mode.
+    """Return the network of a `weights` artifact, in evaluation mode, with the normalisation that `spec` puts into it.
 
     Raises:
         ModelError: the weights do not fit the network.
     """
+    if spec.preprocessing.in_graph:
+        from edge_pipeline.models.pixels import with_pixel_input
+
+        trained = as_trained(spec)
+        outside = interface(trained).preprocessing
+        assert outside
+        mean, std = (
+            one if len(one) == outside.channels else one * outside.channels for one in (outside.mean, outside.std)
+        )
+        return with_pixel_input(restore(trained, weights), mean, std, dummy_inputs(spec))
     from edge_pipeline.models.checkpoints import fill, state_from_bytes
 
     if ONNX in weights.files:

@@ -66,12 +66,16 @@ class Targets(_Entry):
 
 
 class PreprocessingChanges(_Entry):
-    """What differs from the recipe's own preprocessing; see `Preprocessing`."""
+    """What differs from the recipe's own preprocessing; see `Preprocessing`.
+
+    `in_graph` makes mean and std part of the network that is deployed: it takes pixel values, 0 to 255.
+    """
 
     fit: Literal["stretch", "letterbox", "crop", "exact"] | None = None
     fill: int | None = Field(None, ge=0, le=255)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    in_graph: bool = False
 
 
 class BaseSpec(_Entry):
@@ -98,6 +102,12 @@ class BaseSpec(_Entry):
                 f"a dataset of type '{self.dataset.type}' has no labels for the task '{self.task}'; it serves "
                 f"{', '.join(served)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pixels_need_a_network(self) -> "BaseSpec":
+        if self.preprocessing.in_graph and self.stays_onnx:
+            raise ValueError("preprocessing.in_graph: a model that stays ONNX is taken as it is")
         return self
 
     @property

@@ -11,11 +11,12 @@ from torch import fx, nn
 
 from edge_pipeline.core.errors import QuantizationError
 from edge_pipeline.core.quiet import quiet
+from edge_pipeline.models.pixels import TAKES_PIXELS
 from edge_pipeline.quantization.hardware import hardware_rules
 from edge_pipeline.quantization.layout import Layout, apply_overrides
 from edge_pipeline.quantization.rewrite import without_identities, without_transposed_convolutions
 from edge_pipeline.quantization.schemes import find_ranges_by
-from edge_pipeline.quantization.structure import fix_ranges, settle
+from edge_pipeline.quantization.structure import fix_pixels, fix_ranges, settle
 from edge_pipeline.quantization.unquantized import leave_unknown_float
 
 
@@ -29,6 +30,7 @@ def prepare(net: nn.Module, inputs: tuple[torch.Tensor, ...], *, equalize: bool,
     Raises:
         QuantizationError: the network cannot be traced.
     """
+    takes_pixels = getattr(net, TAKES_PIXELS, False)
     with quiet():
         from aimet_torch.batch_norm_fold import fold_all_batch_norms
         from aimet_torch.cross_layer_equalization import equalize_model
@@ -47,7 +49,9 @@ def prepare(net: nn.Module, inputs: tuple[torch.Tensor, ...], *, equalize: bool,
             equalize_model(traced, dummy_input=inputs)
         elif fold:
             fold_all_batch_norms(traced, None, dummy_input=inputs)
-    return without_identities(traced)
+    found = without_identities(traced)
+    found.meta[TAKES_PIXELS] = takes_pixels
+    return found
 
 
 def simulate(prepared: fx.GraphModule, inputs: tuple[torch.Tensor, ...], layout: Layout) -> Any:
@@ -75,6 +79,8 @@ def simulate(prepared: fx.GraphModule, inputs: tuple[torch.Tensor, ...], layout:
         settle(sim.model)
         apply_overrides(sim.model, layout.overrides)
         fix_ranges(sim.model)
+        if prepared.meta.get(TAKES_PIXELS):
+            fix_pixels(sim.model)
         find_ranges_by(sim.model, layout.scheme, layout.percentile)
     return sim
 

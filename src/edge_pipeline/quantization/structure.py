@@ -115,6 +115,14 @@ def fix_ranges(model: nn.Module) -> None:
             quantizer.allow_overwrite(False)
 
 
+def fix_pixels(model: Any) -> None:
+    """Give the first input of a simulated network the range 0 to 255, so that a pixel value is its own integer."""
+    node = next(node for node in model.graph.nodes if node.op == "placeholder")
+    for holder, index in _slots(node, dict(model.named_modules())):
+        holder[index].set_range(0, 255)
+        holder[index].allow_overwrite(False)
+
+
 def _fixed(layer: Any) -> bool:
     return _kind(layer) in _FIXED and _outputs(layer)[0] is not None
 

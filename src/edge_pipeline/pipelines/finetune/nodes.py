@@ -32,6 +32,7 @@ def finetune(
     """Fine-tune; return the best weights with the training's history. A network without a loss is taken as it is."""
     import torch
 
+    spec = recipes.as_trained(spec)
     interface = recipes.interface(spec)
     described = {"interface": interface.model_dump(mode="json"), "recipe": spec.recipe}
     if isinstance(spec, CustomSpec) and not spec.trained:
