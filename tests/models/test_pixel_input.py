@@ -68,7 +68,7 @@ def test_the_interface_gives_pixel_values_and_training_stays_as_it_was(spec: Cla
 
 
 def test_a_model_that_stays_onnx_is_refused() -> None:
-    with pytest.raises(ValidationError, match="preprocessing.in_graph: a model that stays ONNX"):
+    with pytest.raises(ValidationError, match=r"preprocessing\.in_graph: a model that stays ONNX"):
         CustomSpec.model_validate(
             {
                 "recipe": "custom",
