@@ -1,9 +1,11 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edge_pipeline.core.files import json_bytes, sha256
 from edge_pipeline.core.types import Layer, Profile, Split, Target, Validation
 from edge_pipeline.datasets.kedro_io import RecordDataset
 
@@ -35,6 +37,24 @@ def test_a_profile_comes_back_equal(tmp_path: Path, make_profile: Callable[..., 
     profile = replace(make_profile(target, latency_p50_ms=0.1 + 0.2), layers=layers, warnings=("noisy",))
     dataset = RecordDataset(str(tmp_path / "profile.json"), f"{TYPES}.Profile")
     dataset.save(profile)
+    assert dataset.load() == profile
+
+
+def test_what_sensors_said_comes_back_equal_and_is_empty_in_older_records(
+    tmp_path: Path, make_profile: Callable[..., Profile], target: Target
+) -> None:
+    profile = make_profile(target)
+    readings = {"power": {"sensor": "ina226", "idle_w": 2.5, "load_w": None}, "problems": ["x"], "throttled": False}
+    measured = replace(profile, repeats=(profile.repeats[0], replace(profile.repeats[1], readings=readings)))
+    path = tmp_path / "profile.json"
+    dataset = RecordDataset(str(path), f"{TYPES}.Profile")
+    dataset.save(measured)
+    assert dataset.load() == measured
+    dataset.save(profile)
+    record = json.loads(path.read_bytes())["record"]
+    for repeat in record["repeats"]:
+        del repeat["readings"]
+    path.write_bytes(json_bytes({"record": record, "sha256": sha256(json_bytes(record))}))
     assert dataset.load() == profile
 
 

@@ -152,4 +152,4 @@ def test_the_inventory_connects_to_the_emulator_of_the_chip() -> None:
     spec = DeviceSpec(kind="htp_emulator", chip="snapdragon 8 gen 3")
     assert connect(spec).describe() == {"kind": "htp_emulator", "chip": "SM8650", "hexagon": "v75"}
     assert spec.emulated
-    assert set(spec.runtimes) == {BINARY, ONNX}
+    assert set(spec.engines) == {BINARY, ONNX}

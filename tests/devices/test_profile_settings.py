@@ -23,6 +23,9 @@ def test_the_defaults_measure_at_least_a_hundred_runs_and_two_seconds() -> None:
         {"images": 0},
         {"noisy_spread_pct": 0},
         {"time_limit_s": 0},
+        {"idle_seconds": 0.5},
+        {"sustained_seconds": 9.9},
+        {"sustained_seconds": -1},
         {"warm_up": 5},
     ],
     ids=str,
@@ -30,6 +33,11 @@ def test_the_defaults_measure_at_least_a_hundred_runs_and_two_seconds() -> None:
 def test_settings_that_would_give_figures_nobody_can_trust_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ProfileSettings(**change)
+
+
+@pytest.mark.parametrize("seconds", [0, 10])
+def test_a_sustained_run_is_off_or_long(seconds: float) -> None:
+    assert ProfileSettings(sustained_seconds=seconds).sustained_seconds == seconds
 
 
 @pytest.mark.parametrize("entry", [{"kind": "toaster"}, {}, {"kind": "host", "port": 22}])

@@ -272,3 +272,18 @@ def test_an_unverified_result_is_a_tag_and_draws_no_quality(on_npu: Callable[...
     verified = on_npu(unverified="")
     assert "unverified" not in verified.tags
     assert "quality.png" in verified.files
+
+
+def test_the_power_sensor_is_a_tag_and_a_sustained_run_a_figure(
+    complete: Callable[..., RunRecord], target: Target, make_profile: Callable[..., Profile]
+) -> None:
+    profile = make_profile(target)
+    points = {"seconds": [1.0, 2.0], "p50_ms": [1.0, 1.5], "temperature_c": [None] * 2, "frequency_mhz": [None] * 2}
+    warm = replace(
+        profile.repeats[0], readings={"sustained": {"points": points, "temperature": None, "frequency": None}}
+    )
+    device = {**profile.device, "power_sensor": "ina226 power1", "power_rate_hz": "50"}
+    record = complete(target, profile=replace(profile, repeats=(warm,), device=device))
+    assert record.files["sustained.png"].startswith(b"\x89PNG")
+    assert (record.tags["device.power_sensor"], record.tags["device.power_rate_hz"]) == ("ina226 power1", "50")
+    assert "sustained.png" not in complete(target).files

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 _COMMANDS = {
+    "devices": "List the devices, what they are and whether they answer.",
     "init": "Write the configuration that this project needs.",
     "passes": "List the graph optimizations, and which of them a target takes.",
     "track": "Show runs that MLflow did not take, or log them again.",

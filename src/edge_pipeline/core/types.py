@@ -168,7 +168,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Repeat:
-    """One independent measurement in its own process. Times in milliseconds, memory in MB (10^6 bytes)."""
+    """One independent measurement in its own process. Times in milliseconds, memory in MB (10^6 bytes).
+
+    `readings` is what the device's sensors said meanwhile, as the agent's `Sampler.readings` and `sustain` return it;
+    empty where there are none.
+    """
 
     load_ms: float
     first_inference_ms: float
@@ -176,6 +180,7 @@ class Repeat:
     peak_memory_mb: float
     baseline_memory_mb: float
     other_cpu_pct: float | None
+    readings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

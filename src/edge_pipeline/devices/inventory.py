@@ -1,12 +1,15 @@
 """The devices of devices.yml, typed, and the way to reach each."""
 
+import tempfile
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.types import Artifact, Profile, RuntimeName
+from edge_pipeline.devices.boards.ssh_link import Address
 from edge_pipeline.devices.settings import ProfileSettings
 from edge_pipeline.runtimes.chips import chip
 
@@ -19,11 +22,22 @@ class DeviceSpec(BaseModel):
 
     `chip` is what it runs on, for `htp_emulator` what it stands in for, for `host` what models are prepared for; see
     chips.yml.
+
+    For `ssh`: `address` is `user@host` or `user@host:port`; `keys` are private keys (with none, those of the SSH agent
+    and of the home folder); `known_hosts` the file of trusted host keys; `python` the board's command; `folder` what it
+    keeps files in, at most `cache_mb` (10^6 bytes); `runtimes` those that are installed there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: Literal["host", "htp_emulator"]
+    kind: Literal["host", "htp_emulator", "ssh"]
     chip: str | None = None
+    address: str | None = None
+    keys: tuple[Path, ...] = ()
+    known_hosts: Path = Path("~/.ssh/known_hosts")
+    python: str = "python3"
+    folder: str = "~/.cache/edge-pipeline"
+    cache_mb: int = Field(2000, ge=1)
+    runtimes: tuple[RuntimeName, ...] | None = Field(None, min_length=1)
 
     @field_validator("chip")
     @classmethod
@@ -33,16 +47,28 @@ class DeviceSpec(BaseModel):
         except DeviceError as error:
             raise ValueError(str(error)) from error
 
+    @field_validator("address")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is not None:
+            Address.parse(value)
+        return value
+
     @model_validator(mode="after")
-    def _emulates_something(self) -> "DeviceSpec":
+    def _complete(self) -> "DeviceSpec":
         if self.kind == "htp_emulator" and self.chip is None:
             raise ValueError("an htp_emulator needs `chip`, which it stands in for, such as QCS8550")
+        if self.kind == "ssh" and self.address is None:
+            raise ValueError("an ssh device needs `address`, such as edge@192.0.2.7")
+        alien = self.model_fields_set - {"kind", "chip"}
+        if self.kind != "ssh" and alien:
+            raise ValueError(f"{', '.join(sorted(alien))}: only a device of kind ssh has this")
         return self
 
     @property
-    def runtimes(self) -> tuple[RuntimeName, ...]:
-        """The runtimes that a device of this kind has."""
-        return tuple(one for one in RuntimeName if one.npu == (self.kind == "htp_emulator"))
+    def engines(self) -> tuple[RuntimeName, ...]:
+        """The runtimes that it has: those that it names, or those of its kind."""
+        return self.runtimes or tuple(one for one in RuntimeName if one.npu == (self.kind == "htp_emulator"))
 
     @property
     def emulated(self) -> bool:
@@ -88,4 +114,43 @@ def connect(spec: DeviceSpec) -> Device:
     from edge_pipeline.devices.host import Host
     from edge_pipeline.devices.htp_emulator import HtpEmulator
 
-    return HtpEmulator(chip(spec.chip)) if spec.kind == "htp_emulator" and spec.chip else Host()
+    if spec.kind == "htp_emulator" and spec.chip:
+        return HtpEmulator(chip(spec.chip))
+    if spec.kind == "ssh" and spec.address:
+        from edge_pipeline.devices.ssh import Ssh
+
+        return Ssh(
+            spec.address,
+            keys=tuple(path.expanduser() for path in spec.keys),
+            known_hosts=spec.known_hosts.expanduser(),
+            folder=spec.folder,
+            python=spec.python,
+            cache_mb=spec.cache_mb,
+            chip=spec.chip,
+        )
+    return Host()
+
+
+def state(spec: DeviceSpec) -> dict[str, Any]:
+    """Return what a device is, and as `state` whether it answers: `ready`, `busy` or `unreachable`.
+
+    A device that does not answer has the `problem`.
+    """
+    from edge_pipeline.devices.boards import boardside
+
+    if spec.kind == "ssh":
+        from edge_pipeline.devices.ssh import Ssh
+
+        device = connect(spec)
+        assert isinstance(device, Ssh)
+        try:
+            found = device.facts()
+        except DeviceError as error:
+            return {"state": "unreachable", "problem": str(error)}
+        return {**found, "state": "busy" if found["busy"] else "ready"}
+    found = boardside.facts({"folder": tempfile.gettempdir()})
+    if spec.kind == "htp_emulator":
+        qnn = {name: version for name, version in found["packages"].items() if "qnn" in name}
+        problem = {} if qnn else {"problem": "the emulator needs `pip install 'edge-pipeline[qnn]'`"}
+        return {"state": "ready" if qnn else "not installed", "packages": qnn, "cpu": "emulated", **problem}
+    return {**found, "state": "ready"}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
+from edge_pipeline.devices.readings import FROM_SENSORS, sensor_metrics, sensor_names, sensor_warnings
 from edge_pipeline.devices.settings import ProfileSettings
 
 MEASURED = frozenset(
@@ -25,6 +26,7 @@ MEASURED = frozenset(
         "npu_layers_pct",
         "fused_layers",
         "compile_s",
+        *FROM_SENSORS,
     }
 )
 """Names of the metrics of a profile, which no other metric may take."""
@@ -45,8 +47,8 @@ def summarise(
 ) -> Profile:
     """Return the `Profile`. Latency percentiles are over the samples of all repeats together.
 
-    Loading and first inference are the mean of the repeats, memory is the largest. `problems` are passed on as
-    warnings.
+    Loading and first inference are the mean of the repeats, memory is the largest; for what sensors said see
+    readings.py. `problems` are passed on as warnings.
     """
     samples = np.concatenate([repeat.samples_ms for repeat in repeats])
     medians = [float(np.median(repeat.samples_ms)) for repeat in repeats]
@@ -68,6 +70,7 @@ def summarise(
         "model_memory_mb": max(repeat.peak_memory_mb - repeat.baseline_memory_mb for repeat in repeats),
         "size_mb": artifact.size_bytes / 1e6,
         **on_npu,
+        **sensor_metrics(repeats),
     }
     return Profile(
         target,
@@ -77,9 +80,9 @@ def summarise(
         tuple(repeats),
         tuple(layers),
         settings.threads,
-        dict(device),
+        {**device, **sensor_names(repeats)},
         runtime_version,
-        (*_warnings(spread, repeats, settings), *problems),
+        (*_warnings(spread, repeats, settings), *sensor_warnings(repeats), *problems),
     )
 
 

@@ -172,6 +172,8 @@ def target_record(
         files["profile.json"] = _json(asdict(profile))
         if profile.repeats:
             files["latency.png"] = _latency_png(profile)
+        if any("sustained" in repeat.readings for repeat in profile.repeats):
+            files["sustained.png"] = _sustained_png(profile)
         if profile.layers:
             files["placement.png"] = _placement_png(profile)
             tables["placement"] = _placement_table(profile)
@@ -302,6 +304,12 @@ def _latency_png(profile: Profile) -> bytes:
     from edge_pipeline.pipelines.scorecard.figures import latency_figure
 
     return _png(latency_figure([profile]))
+
+
+def _sustained_png(profile: Profile) -> bytes:
+    from edge_pipeline.pipelines.scorecard.figures import sustained_figure
+
+    return _png(sustained_figure(profile))
 
 
 def _placement_png(profile: Profile) -> bytes:

@@ -48,7 +48,7 @@ class Project:
 
 def runnable(model: str, spec: ModelSpec, devices: Mapping[str, DeviceSpec]) -> list[Target]:
     """Return the targets of a model that their devices can run."""
-    return [target for target in spec.expand(model) if target.runtime in devices[target.device].runtimes]
+    return [target for target in spec.expand(model) if target.runtime in devices[target.device].engines]
 
 
 def parse(
@@ -111,7 +111,7 @@ def _unfit_targets(name: str, spec: ModelSpec, devices: Mapping[str, DeviceSpec]
     targets = runnable(name, spec, devices)
     problems = [
         f"models.yml: {name}.targets.devices: '{device}' is of the kind '{devices[device].kind}', which has none of "
-        f"the runtimes {', '.join(spec.targets.runtimes)}, only {', '.join(devices[device].runtimes)}"
+        f"the runtimes {', '.join(spec.targets.runtimes)}, only {', '.join(devices[device].engines)}"
         for device in spec.targets.devices
         if not any(target.device == device for target in targets)
     ]

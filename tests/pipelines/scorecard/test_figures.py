@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from edge_pipeline.core.types import Layer, Profile, Target
-from edge_pipeline.pipelines.scorecard.figures import latency_figure, placement_figure
+from edge_pipeline.pipelines.scorecard.figures import latency_figure, placement_figure, sustained_figure
 
 
 def drawn(figure: Any) -> tuple[int, int]:
@@ -69,4 +69,18 @@ def test_without_layers_the_placement_is_an_empty_figure(
 ) -> None:
     figure = placement_figure([make_profile(target)] * count)
     assert rows(figure) == {}
+    assert min(drawn(figure)) > 0
+
+
+@pytest.mark.parametrize(("celsius", "panels"), [([40.0, None], 3), ([None, None], 2)])
+def test_the_sustained_run_is_drawn_with_the_sensors_that_there_are(
+    make_profile: Callable[..., Profile], target: Target, celsius: list[float | None], panels: int
+) -> None:
+    points = {"seconds": [1, 2], "p50_ms": [1.0, 1.5], "temperature_c": celsius, "frequency_mhz": [900.0, 800.0]}
+    profile = make_profile(target)
+    readings = {"sustained": {"points": points, "temperature": "cpu-thermal", "frequency": "policy0"}}
+    first, last = profile.repeats
+    figure = sustained_figure(replace(profile, repeats=(first, replace(last, readings=readings))))
+    assert len(figure.axes) == panels
+    assert figure.axes[-1].get_ylabel() == "policy0 (MHz)"
     assert min(drawn(figure)) > 0

@@ -2,8 +2,9 @@
 
 REQUEST is a JSON file with `action` (`profile`, `layers` or `infer`), `runtime`, `model`, `inputs` (an .npz file of
 the inputs, each (n, ...) float32), `threads`, `result` (file to write), `soc_model` (of the chip to emulate, if
-any), and for `profile` the numbers `warmup`, `min_inferences`, `min_seconds`; for `layers` the number `runs`. Only the
-standard library, NumPy and the runtime are loaded: the memory of this process is what an application would need.
+any), and for `profile` the numbers `warmup`, `min_inferences`, `min_seconds`, and where wanted `idle_seconds`,
+`sustained_seconds` and `sensors_root` (the folder that has `sys`); for `layers` the number `runs`. Only the standard
+library, NumPy and the runtime are loaded: the memory of this process is what an application would need.
 """
 
 import json
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from edge_pipeline.core.child import die_with_parent
+from edge_pipeline.devices.agent.sampler import Sampler
+from edge_pipeline.devices.agent.sustained import sustain
 from edge_pipeline.devices.agent.tensors import pack, unpack
 from edge_pipeline.runtimes.session import Session, open_session, run
 
@@ -40,8 +43,15 @@ def main(request: dict[str, Any]) -> None:
 
 
 def profile(request: dict[str, Any], samples: Sequence[Any]) -> dict[str, Any]:
-    """Measure loading, the first inference, and many more; times are of the engine alone, in milliseconds."""
+    """Measure loading, the first inference, and many more; times are of the engine alone, in milliseconds.
+
+    Returns:
+        The fields of `Repeat`, and `runtime_version`. `readings` is missing where no sensor can be read.
+    """
+    sampler = Sampler(Path(request.get("sensors_root", "/")))
+    sampler.start()
     _import_engine(request)
+    idle = sampler.rest(request.get("idle_seconds", 2.0))
     baseline = _peak_memory_mb()
     start = time.perf_counter_ns()
     session = _open(request)
@@ -63,15 +73,21 @@ def profile(request: dict[str, Any], samples: Sequence[Any]) -> dict[str, Any]:
         times.append((now - tick) / 1e6)
         if len(times) >= request["min_inferences"] and now - begin >= request["min_seconds"] * 1e9:
             break
-    return {
+    busy_after = _cpu_times()
+    sampler.stop()
+    readings = sampler.readings(idle, (begin, now), len(times))
+    found = {
         "load_ms": (loaded - start) / 1e6,
         "first_inference_ms": first_ms,
         "samples_ms": times,
         "peak_memory_mb": _peak_memory_mb(),
         "baseline_memory_mb": baseline,
-        "other_cpu_pct": _other_cpu(busy_before, _cpu_times()),
+        "other_cpu_pct": _other_cpu(busy_before, busy_after),
         "runtime_version": session.version,
     }
+    if request.get("sustained_seconds"):
+        readings["sustained"] = sustain(session.invoke, inputs, request["sustained_seconds"], sampler.heat)
+    return {**found, "readings": readings} if readings else found
 
 
 def _open(request: dict[str, Any]) -> Session:

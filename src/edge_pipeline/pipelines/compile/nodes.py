@@ -49,11 +49,12 @@ def compile(
 def _optimized(
     exported: Artifact, target: Target, device: DeviceSpec, parameters: CompileParameters
 ) -> tuple[Artifact, list[dict[str, Any]]]:
-    """Return the model after the graph passes, and what each did."""
+    """Return the model after the graph passes, and what each did: nothing that differs from run to run."""
     hexagon = device.hexagon if target.runtime.npu else None
     names = None if parameters.optimizations == "auto" else parameters.optimizations
     samples = [one[:CHECKED] for one in references(exported).inputs]
     model, changes = optimize(
         exported.files["model.onnx"], samples, Goal(target.runtime, hexagon, target.precision), names
     )
-    return replace(exported, files={**exported.files, "model.onnx": model}), [asdict(one) for one in changes]
+    told = [{key: value for key, value in asdict(one).items() if key != "seconds"} for one in changes]
+    return replace(exported, files={**exported.files, "model.onnx": model}), told

@@ -31,6 +31,29 @@ def latency_figure(profiles: Sequence[Profile]) -> Figure:
     return figure
 
 
+def sustained_figure(profile: Profile) -> Figure:
+    """Draw latency over the time of the sustained run, and below it temperature and frequency where those are known."""
+    readings = next(one.readings["sustained"] for one in profile.repeats if "sustained" in one.readings)
+    points = readings["points"]
+    curves = [
+        ("p50_ms", "latency (ms)"),
+        ("temperature_c", f"{readings['temperature']} (°C)"),
+        ("frequency_mhz", f"{readings['frequency']} (MHz)"),
+    ]
+    curves = [(key, label) for key, label in curves if any(value is not None for value in points[key])]
+    figure = Figure(figsize=(7.0, 1.5 * len(curves) + 0.5), layout="constrained")
+    for index, (key, label) in enumerate(curves, start=1):
+        axes = figure.add_subplot(len(curves), 1, index)
+        axes.plot(points["seconds"], [np.nan if value is None else value for value in points[key]], linewidth=1.0)
+        axes.set_ylabel(label, fontsize=8)
+        axes.tick_params(labelsize=7)
+        if key == "p50_ms":
+            axes.set_ylim(bottom=0)
+            axes.set_title(profile.target, fontsize=9, loc="left")
+    figure.axes[-1].set_xlabel("time (s)", fontsize=8)
+    return figure
+
+
 UNITS = {"npu": "tab:green", "gpu": "tab:blue", "cpu": "tab:orange"}
 """Compute units in the order and colours in which they are drawn."""
 

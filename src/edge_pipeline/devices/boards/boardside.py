@@ -1,0 +1,198 @@
+"""What a board does itself: keep files by content, run one job at a time, detached from the link, within a time limit.
+
+This file alone is given to the board's Python, standard library only, for every step: the step and a JSON argument are
+on the command line, the answer is one line of JSON. `folder` in every argument is where the board keeps everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+OLDEST = (3, 10)
+"""The oldest Python that runs the agent."""
+
+LOG_BYTES = 4000
+KILL_S = 5.0
+PACKAGES = ("numpy", "onnxruntime", "onnxruntime-qnn", "ai-edge-litert")
+
+
+def facts(argument: dict[str, Any]) -> dict[str, Any]:
+    """Tell what the board is: processor, memory and free disk (MB), system, Python, packages, whether a job runs."""
+    from importlib import metadata
+
+    packages = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
+    folder = _folder(argument)
+    memory = _line("/proc/meminfo", ("MemTotal",)) or "0"
+    return {
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": _line("/proc/cpuinfo", ("model name", "Model", "Hardware")) or platform.machine(),
+        "cpus": os.cpu_count(),
+        "memory_mb": int(memory.split()[0]) // 1000,
+        "free_mb": shutil.disk_usage(folder).free // 10**6,
+        "python": platform.python_version(),
+        "packages": packages,
+        "busy": _busy(folder),
+    }
+
+
+def prepare(argument: dict[str, Any]) -> dict[str, Any]:
+    """Make room, and tell how many bytes of each wanted file are there: `{sha256: size}` in, `{sha256: bytes}` out.
+
+    `part` is what the client adds to the names of files that are not whole yet, so that no two write into one.
+    """
+    files, wanted, suffix = _folder(argument) / "files", argument["files"], argument["part"]
+    mine = {*wanted, *(name + suffix for name in wanted)}
+    kept = [(path.stat().st_mtime, path.stat().st_size, path) for path in files.iterdir() if path.name not in mine]
+    room, total = argument["cache_mb"] * 10**6 - sum(wanted.values()), sum(size for _, size, _ in kept)
+    for _, size, path in sorted(kept):
+        if total <= max(room, 0):
+            break
+        path.unlink(missing_ok=True)
+        total -= size
+    there = {}
+    for name, size in wanted.items():
+        path, part = files / name, files / (name + suffix)
+        if path.exists() and path.stat().st_size == size:
+            os.utime(path)
+            there[name] = size
+        else:
+            sent = part.stat().st_size if part.exists() else 0
+            there[name] = sent if sent < size else 0
+    return {"there": there, "files": str(files), "free_mb": shutil.disk_usage(files).free // 10**6}
+
+
+def commit(argument: dict[str, Any]) -> dict[str, Any]:
+    """Check a file that was sent against its hash; keep it, or delete it."""
+    path = _folder(argument) / "files" / argument["name"]
+    part, digest = path.with_name(path.name + argument["part"]), hashlib.sha256()
+    with part.open("rb") as file:
+        for block in iter(lambda: file.read(2**20), b""):
+            digest.update(block)
+    if digest.hexdigest() != path.name:
+        part.unlink()
+        return {"kept": False}
+    part.replace(path)
+    return {"kept": True}
+
+
+def start(argument: dict[str, Any]) -> dict[str, Any]:
+    """Lay out a job's files and leave a process that runs it, once the jobs before it are done."""
+    if sys.version_info < OLDEST:
+        return {"refused": f"its Python is {platform.python_version()}, the agent needs 3.10 or newer"}
+    folder = _folder(argument)
+    run = folder / "runs" / argument["run"]
+    if (run / "group").exists():  # asked again, because the answer was lost
+        return {"folder": str(run)}
+    shutil.rmtree(run, ignore_errors=True)
+    run.mkdir(parents=True)
+    for name, digest in argument["files"].items():
+        source = folder / "files" / digest
+        try:
+            os.link(source, run / name)
+        except OSError:
+            shutil.copyfile(source, run / name)
+    (run / "request.json").write_text(json.dumps(argument["request"]))
+    child = os.fork()
+    if child:
+        (run / "group").write_text(str(child))
+        return {"folder": str(run)}
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    try:
+        _supervise(folder, run, argument["command"], argument["time_limit_s"])
+    finally:
+        os._exit(0)
+
+
+def state(argument: dict[str, Any]) -> dict[str, Any]:
+    """Tell the end of a job, or that it waits or runs."""
+    run = _folder(argument) / "runs" / argument["run"]
+    if (run / "status.json").exists():
+        found: dict[str, Any] = json.loads((run / "status.json").read_text())
+        return found
+    if not run.exists():
+        return {"state": "ended", "exit_status": None, "log": "its folder was deleted on the board"}
+    return {"state": "running" if (run / "started").exists() else "waiting"}
+
+
+def stop(argument: dict[str, Any]) -> dict[str, Any]:
+    """End a job that runs, and delete what belongs to it."""
+    run = _folder(argument) / "runs" / argument["run"]
+    with contextlib.suppress(OSError, ValueError):
+        os.killpg(int((run / "group").read_text()), signal.SIGKILL)
+    shutil.rmtree(run, ignore_errors=True)
+    return {}
+
+
+def _supervise(folder: Path, run: Path, command: list[str], time_limit_s: float) -> None:
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (run / "started").touch()
+        status: dict[str, Any] = {"state": "ended", "exit_status": None, "timed_out": False}
+        with (run / "log").open("wb") as output:
+            try:
+                process = subprocess.Popen(
+                    command, cwd=run, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                )
+                try:
+                    status["exit_status"] = process.wait(time_limit_s)
+                except subprocess.TimeoutExpired:
+                    status["timed_out"] = True
+                    process.terminate()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(KILL_S)
+                    process.kill()
+                    process.wait()
+            except OSError as error:
+                output.write(str(error).encode())
+        status["log"] = (run / "log").read_bytes()[-LOG_BYTES:].decode("utf-8", "replace")
+        part = run / "status.part"
+        part.write_text(json.dumps(status))
+        part.replace(run / "status.json")
+
+
+def _folder(argument: dict[str, Any]) -> Path:
+    folder = Path(argument["folder"]).expanduser()
+    for name in ("files", "runs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _busy(folder: Path) -> bool:
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _line(path: str, keys: tuple[str, ...]) -> str | None:
+    with contextlib.suppress(OSError):
+        for line in Path(path).read_text(errors="replace").splitlines():
+            if line.startswith(keys):
+                return line.split(":", 1)[1].strip()
+    return None
+
+
+STEPS = {one.__name__: one for one in (facts, prepare, commit, start, state, stop)}
+
+if __name__ == "__main__":
+    print(json.dumps(STEPS[sys.argv[1]](json.loads(sys.argv[2]))))

@@ -1,0 +1,77 @@
+"""How every device measures: the same actions of the same agent, wherever it runs."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from edge_pipeline.core.errors import DeviceError
+from edge_pipeline.core.progress import track
+from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
+from edge_pipeline.devices.agent.tensors import Tensors
+from edge_pipeline.devices.settings import ProfileSettings
+from edge_pipeline.devices.summary import summarise
+
+REPEATS = 2
+LAYER_RUNS = 50
+
+
+class Act(Protocol):
+    """Lets the agent do one action in a fresh process; `more` joins its request. Raises `DeviceError`."""
+
+    def __call__(
+        self,
+        action: str,
+        artifact: Artifact,
+        inputs: Tensors,
+        threads: int,
+        time_limit_s: float,
+        target: str,
+        **more: Any,
+    ) -> bytes:
+        """Return what the agent wrote."""
+
+
+def measure(
+    act: Act,
+    device: Mapping[str, str],
+    artifact: Artifact,
+    inputs: Tensors,
+    settings: ProfileSettings,
+    target: str,
+) -> Profile:
+    """Measure in two fresh processes, then list the layers in a third.
+
+    Args:
+        act: runs the agent.
+        device: what the device is.
+        artifact: what is measured.
+        inputs: real ones, each (n, ...).
+        settings: how often and how long.
+        target: shown in messages.
+
+    Raises:
+        DeviceError: the artifact cannot be loaded or run, or takes too long.
+    """
+    numbers = settings.model_dump(include={"warmup", "min_inferences", "min_seconds", "idle_seconds"})
+    found = []
+    for index in track(range(REPEATS), f"{target}: profile", REPEATS):
+        # only after the last: a repeat that begins on a hot device would differ from the others
+        more = settings.sustained_seconds if index == REPEATS - 1 else 0.0
+        limit = settings.time_limit_s + 1.1 * more
+        request = {**numbers, "sustained_seconds": more}
+        found.append(json.loads(act("profile", artifact, inputs, settings.threads, limit, target, **request)))
+    layers, problems = _layers(act, artifact, tuple(one[:1] for one in inputs), settings, target)
+    version = [one.pop("runtime_version") for one in found]
+    repeats = [Repeat(**{**one, "samples_ms": tuple(one["samples_ms"])}) for one in found]
+    return summarise(target, artifact, repeats, layers, settings, dict(device), version[0], problems)
+
+
+def _layers(
+    act: Act, artifact: Artifact, inputs: Tensors, settings: ProfileSettings, target: str
+) -> tuple[list[Layer], list[str]]:
+    """Return the layers; if the runtime's profiler fails, none and the reason: the latencies stay valid."""
+    try:
+        found = act("layers", artifact, inputs, settings.threads, settings.time_limit_s, target, runs=LAYER_RUNS)
+    except DeviceError as error:
+        return [], [f"no times of single layers: {error}"]
+    return [Layer(**layer) for layer in json.loads(found)], []
