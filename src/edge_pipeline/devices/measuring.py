@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from pydantic import TypeAdapter
+
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.progress import track
 from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
@@ -59,11 +61,24 @@ def measure(
         more = settings.sustained_seconds if index == REPEATS - 1 else 0.0
         limit = settings.time_limit_s + 1.1 * more
         request = {**numbers, "sustained_seconds": more}
-        found.append(json.loads(act("profile", artifact, inputs, settings.threads, limit, target, **request)))
+        found.append(_repeat(act("profile", artifact, inputs, settings.threads, limit, target, **request), target))
     layers, problems = _layers(act, artifact, tuple(one[:1] for one in inputs), settings, target)
-    version = [one.pop("runtime_version") for one in found]
-    repeats = [Repeat(**{**one, "samples_ms": tuple(one["samples_ms"])}) for one in found]
-    return summarise(target, artifact, repeats, layers, settings, dict(device), version[0], problems)
+    repeats = [repeat for repeat, _ in found]
+    return summarise(target, artifact, repeats, layers, settings, dict(device), found[0][1], problems)
+
+
+def _repeat(data: bytes, target: str) -> tuple[Repeat, str]:
+    """Return what the agent measured, and the version of the runtime; a board may answer anything.
+
+    Raises:
+        DeviceError: it is no measurement.
+    """
+    try:
+        found = json.loads(data)
+        version = str(found.pop("runtime_version"))
+        return TypeAdapter(Repeat).validate_python(found), version
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DeviceError(f"{target}: what the device answered is no measurement: {str(error)[:300]}") from error
 
 
 def _layers(
@@ -74,4 +89,7 @@ def _layers(
         found = act("layers", artifact, inputs, settings.threads, settings.time_limit_s, target, runs=LAYER_RUNS)
     except DeviceError as error:
         return [], [f"no times of single layers: {error}"]
-    return [Layer(**layer) for layer in json.loads(found)], []
+    try:
+        return TypeAdapter(list[Layer]).validate_json(found), []
+    except ValueError as error:
+        return [], [f"no times of single layers: the device's answer is no list of layers: {str(error)[:200]}"]
