@@ -124,9 +124,11 @@ def _on_cpu(*, optimized: bool) -> Engine:
     def run(model: bytes, inputs: Sequence[NDArray[Any]], names: list[str]) -> Sequence[NDArray[Any]]:
         import onnxruntime as ort
 
+        from edge_pipeline.runtimes.onnx_session import int8_options
+
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        int8_options(options)
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
