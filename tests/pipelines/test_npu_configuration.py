@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kedro.config import OmegaConfigLoader
 
 from edge_pipeline.core.errors import ConfigError
 from edge_pipeline.pipelines.config import Project, parse
@@ -44,6 +45,16 @@ def test_the_projects_environment_of_npus_is_right() -> None:
     targets = [target.name for target in found.targets("digits")]
     assert "digits@qcs6490_emulator/qnn_context_binary/w8a8" in targets
     assert not any("emulator" in name and name.endswith(("/float", "tflite/w8a8")) for name in targets)
+
+
+def test_the_environment_of_npus_has_the_parameters_of_the_small_one() -> None:
+    conf = Path(__file__).parents[2] / "conf"
+    small, npu = (
+        OmegaConfigLoader(str(conf), base_env="base", default_run_env="local", env=env)["parameters"]
+        for env in ("small", "npu")
+    )
+    assert npu == small
+    assert npu["yolov8_det"] != OmegaConfigLoader(str(conf), base_env="base")["parameters"]["yolov8_det"]
 
 
 def test_a_float_model_on_an_npu_is_refused_naming_what_to_exclude() -> None:
