@@ -1,5 +1,6 @@
 """`kedro edge ...`: the commands are imported when they are used."""
 
+import copy
 import importlib
 from typing import Any
 
@@ -44,4 +45,17 @@ def edge(**_: Any) -> None:
     """Take models to measured, tracked artifacts on edge devices."""
 
 
-cli = commands
+def _run() -> click.Command:
+    """Return Kedro's `run`, with this package's runner where `--runner` is not given."""
+    from kedro.framework.cli.project import run
+
+    found = copy.copy(run)
+    found.params = [copy.copy(one) for one in run.params]
+    for option in found.params:
+        if option.name == "runner":
+            option.default = "edge_pipeline.runner.DeviceRunner"
+    return found
+
+
+cli = click.Group(commands={"edge": edge, "run": _run()})
+"""Commands of the ready project."""

@@ -2,6 +2,10 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
+from typing import Literal
+
+DeviceTrouble = Literal["unreachable", "damaged", "killed", "timeout"]
+"""What may be different at the next try."""
 
 
 class EdgePipelineError(Exception):
@@ -43,7 +47,11 @@ class CompileError(EdgePipelineError):
 
 
 class DeviceError(EdgePipelineError):
-    """A device cannot load or run an artifact."""
+    """A device cannot load or run an artifact; `trouble` says why, if that may pass."""
+
+    def __init__(self, message: str, trouble: DeviceTrouble | None = None) -> None:
+        super().__init__(message)
+        self.trouble = trouble
 
 
 class StorageError(EdgePipelineError):

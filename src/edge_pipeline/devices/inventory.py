@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.types import Artifact, Profile, RuntimeName
 from edge_pipeline.devices.boards.ssh_link import Address
+from edge_pipeline.devices.retry import Retry, Retrying
 from edge_pipeline.devices.settings import ProfileSettings
 from edge_pipeline.runtimes.chips import chip
 
 if TYPE_CHECKING:
     from edge_pipeline.devices.agent.tensors import Tensors
+    from edge_pipeline.devices.ssh import Ssh
 
 
 class DeviceSpec(BaseModel):
@@ -25,7 +27,10 @@ class DeviceSpec(BaseModel):
 
     For `ssh`: `address` is `user@host` or `user@host:port`; `keys` are private keys (with none, those of the SSH agent
     and of the home folder); `known_hosts` the file of trusted host keys; `python` the board's command; `folder` what it
-    keeps files in, at most `cache_mb` (10^6 bytes); `runtimes` those that are installed there.
+    keeps files in, at most `cache_mb` (10^6 bytes); `runtimes` those that are installed there; `retry` when an action
+    is tried again.
+
+    `labels` are words of the user's own, for choosing devices.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +43,8 @@ class DeviceSpec(BaseModel):
     folder: str = "~/.cache/edge-pipeline"
     cache_mb: int = Field(2000, ge=1)
     runtimes: tuple[RuntimeName, ...] | None = Field(None, min_length=1)
+    labels: tuple[str, ...] = ()
+    retry: Retry = Retry()
 
     @field_validator("chip")
     @classmethod
@@ -60,7 +67,7 @@ class DeviceSpec(BaseModel):
             raise ValueError("an htp_emulator needs `chip`, which it stands in for, such as QCS8550")
         if self.kind == "ssh" and self.address is None:
             raise ValueError("an ssh device needs `address`, such as edge@192.0.2.7")
-        alien = self.model_fields_set - {"kind", "chip"}
+        alien = self.model_fields_set - {"kind", "chip", "labels"}
         if self.kind != "ssh" and alien:
             raise ValueError(f"{', '.join(sorted(alien))}: only a device of kind ssh has this")
         return self
@@ -116,19 +123,24 @@ def connect(spec: DeviceSpec) -> Device:
 
     if spec.kind == "htp_emulator" and spec.chip:
         return HtpEmulator(chip(spec.chip))
-    if spec.kind == "ssh" and spec.address:
-        from edge_pipeline.devices.ssh import Ssh
-
-        return Ssh(
-            spec.address,
-            keys=tuple(path.expanduser() for path in spec.keys),
-            known_hosts=spec.known_hosts.expanduser(),
-            folder=spec.folder,
-            python=spec.python,
-            cache_mb=spec.cache_mb,
-            chip=spec.chip,
-        )
+    if spec.kind == "ssh":
+        return Retrying(_board(spec), spec.retry)
     return Host()
+
+
+def _board(spec: DeviceSpec) -> "Ssh":
+    from edge_pipeline.devices.ssh import Ssh
+
+    assert spec.address
+    return Ssh(
+        spec.address,
+        keys=tuple(path.expanduser() for path in spec.keys),
+        known_hosts=spec.known_hosts.expanduser(),
+        folder=spec.folder,
+        python=spec.python,
+        cache_mb=spec.cache_mb,
+        chip=spec.chip,
+    )
 
 
 def state(spec: DeviceSpec) -> dict[str, Any]:
@@ -139,12 +151,8 @@ def state(spec: DeviceSpec) -> dict[str, Any]:
     from edge_pipeline.devices.boards import boardside
 
     if spec.kind == "ssh":
-        from edge_pipeline.devices.ssh import Ssh
-
-        device = connect(spec)
-        assert isinstance(device, Ssh)
         try:
-            found = device.facts()
+            found = _board(spec).facts()
         except DeviceError as error:
             return {"state": "unreachable", "problem": str(error)}
         return {**found, "state": "busy" if found["busy"] else "ready"}

@@ -1,6 +1,5 @@
 """A board behind SSH as a device."""
 
-import asyncio
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.types import Artifact, Profile
 from edge_pipeline.devices.agent.tensors import Tensors, pack, unpack
 from edge_pipeline.devices.boards.board import Board
+from edge_pipeline.devices.boards.jobs import wait_for
 from edge_pipeline.devices.boards.ssh_link import Address, connect
 from edge_pipeline.devices.measuring import measure
 from edge_pipeline.devices.settings import ProfileSettings
@@ -65,7 +65,7 @@ class Ssh:
         Raises:
             DeviceError: it cannot be reached, or has no Python.
         """
-        return asyncio.run(self._board().facts())
+        return wait_for(self._board().facts())
 
     def profile(self, artifact: Artifact, inputs: Tensors, settings: ProfileSettings, target: str) -> Profile:
         """Measure as on every device; see `measure`.
@@ -113,7 +113,7 @@ class Ssh:
             limit = 8 * len(inputs[0]) * sum(prod(tensor.shape) for tensor in artifact.outputs) + 2**20
         contents = {**artifact.files, "inputs.npz": packed.getvalue()}
         try:
-            found = asyncio.run(self._board().run(request, contents, result, limit, time_limit_s))
+            found = wait_for(self._board().run(request, contents, result, limit, time_limit_s))
             if action != "infer":
                 json.loads(found)
         except (DeviceError, ValueError) as error:

@@ -42,7 +42,10 @@ def stage_node(
 
 
 def bind(function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
-    """Return `function` with the keyword arguments `fixed`; Kedro sees its name, hints and remaining signature."""
+    """Return `function` with the keyword arguments `fixed`; Kedro sees its name, hints and remaining signature.
+
+    The argument `device` is left as an attribute too: the runner wants to know where a node works.
+    """
 
     @functools.wraps(function)
     def bound(*args: Any) -> Any:
@@ -51,4 +54,5 @@ def bind(function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
     signature = inspect.signature(function)
     rest = [p for name, p in signature.parameters.items() if name not in fixed]
     bound.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+    bound.device = fixed.get("device")  # type: ignore[attr-defined]
     return bound

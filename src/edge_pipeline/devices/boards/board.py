@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files as package_files
 from typing import Any, TypeVar
 
-from edge_pipeline.core.errors import DeviceError
+from edge_pipeline.core.errors import DeviceError, DeviceTrouble
 from edge_pipeline.devices.boards.bundle import bundle
 from edge_pipeline.devices.boards.link import Link, LinkLostError
 
@@ -108,7 +108,9 @@ class Board:
         for name, data in contents.items():
             send = functools.partial(self._send, name, data, wanted)
             if not await self._again(send) and not await self._again(send):
-                raise DeviceError(f"{self._name}: a file arrived damaged twice; check the board's disk and network")
+                raise DeviceError(
+                    f"{self._name}: a file arrived damaged twice; check the board's disk and network", "damaged"
+                )
 
     async def _send(self, name: str, data: bytes, wanted: Mapping[str, Any]) -> bool:
         """Send what the board lacks of one file; tell whether it is there whole."""
@@ -145,9 +147,13 @@ class Board:
             pause = min(1.0, pause * 1.3)
         said = str(found.get("log", "")).strip()[-1500:]
         if found.get("timed_out"):
-            raise DeviceError(f"{self._name}: the job was stopped after its time limit of {time_limit_s:g} s: {said}")
-        if found.get("exit_status") != 0:
-            raise DeviceError(f"{self._name}: the agent ended with exit status {found.get('exit_status')}: {said}")
+            raise DeviceError(
+                f"{self._name}: the job was stopped after its time limit of {time_limit_s:g} s: {said}", "timeout"
+            )
+        status = found.get("exit_status")
+        if status != 0:
+            trouble: DeviceTrouble | None = None if isinstance(status, int) and 0 < status < 128 else "killed"
+            raise DeviceError(f"{self._name}: the agent ended with exit status {status}: {said}", trouble)
 
     async def _ask(self, step: str, argument: Mapping[str, Any]) -> dict[str, Any]:
         """Let the board do a step of boardside.py and return its answer."""
@@ -163,7 +169,9 @@ class Board:
             except (ValueError, IndexError):
                 found = None
             if not isinstance(found, dict):
-                raise DeviceError(f"{self._name}: the board answered something else than JSON: {answer[-200:]!r}")
+                raise DeviceError(
+                    f"{self._name}: the board answered something else than JSON: {answer[-200:]!r}", "damaged"
+                )
             return found
 
         return await self._with_link(ask)
@@ -185,7 +193,9 @@ class Board:
                 patience = PATIENCE_S if self._met else FIRST_S
                 if time.monotonic() - begun > patience:
                     kept = "the link stayed lost" if self._met else "there is no link"
-                    raise DeviceError(f"{self._name}: {kept}, tried for {patience:.0f} s: {error}") from error
+                    raise DeviceError(
+                        f"{self._name}: {kept}, tried for {patience:.0f} s: {error}", "unreachable"
+                    ) from error
                 await asyncio.sleep(pause)
                 pause = min(5.0, pause * 2)
 

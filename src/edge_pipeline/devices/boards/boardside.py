@@ -47,6 +47,9 @@ def facts(argument: dict[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": packages,
         "busy": _busy(folder),
+        "home": str(Path.home()),
+        "hardware": _hardware(),
+        "temperature_c": _temperature(),
     }
 
 
@@ -190,6 +193,24 @@ def _line(path: str, keys: tuple[str, ...]) -> str | None:
             if line.startswith(keys):
                 return line.split(":", 1)[1].strip()
     return None
+
+
+def _hardware() -> list[str]:
+    """Return the names by which the system knows its board and chip."""
+    found = []
+    for path in ("/proc/device-tree/model", "/proc/device-tree/compatible", "/sys/devices/soc0/machine"):
+        with contextlib.suppress(OSError):
+            found += [one for one in Path(path).read_text(errors="replace").replace("\n", "\0").split("\0") if one]
+    return found
+
+
+def _temperature() -> float | None:
+    """Return the highest temperature of the board, in degrees Celsius."""
+    found = []
+    for path in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(int(path.read_text()) / 1000)
+    return max((one for one in found if -50 < one < 200), default=None)
 
 
 STEPS = {one.__name__: one for one in (facts, prepare, commit, start, state, stop)}

@@ -117,7 +117,7 @@ def row(
             status += [f"a requirement is not met: {gate}"] if gate else []
         elif isinstance(result, Validation):
             found |= {key: value for key, value in result.metrics.items() if key in numbers}
-            warnings += _doubts(result)
+            warnings += [*_doubts(result), *result.details.get("retries", ())]
             first = result.details.get("diverges_at")
             if first:
                 warnings.append(
