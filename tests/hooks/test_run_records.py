@@ -69,6 +69,15 @@ def test_what_was_not_measured_is_absent(complete: Callable[..., RunRecord], tar
     assert not keys & {"energy_mj", "npu_layers_pct"}
 
 
+def test_the_drawing_of_predictions_is_logged_and_the_kept_outputs_are_not(
+    complete: Callable[..., RunRecord], target: Target
+) -> None:
+    made = Artifact("predictions", {"predictions.png": b"drawn", "outputs.npz": b"much"}, COMPILED.lineage)
+    files = complete(target, predictions=made).files
+    assert files["predictions.png"] == b"drawn"
+    assert "outputs.npz" not in files
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_left_out(
     complete: Callable[..., RunRecord], target: Target, number: float

@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 _COMMANDS = {
+    "compare": "Show all targets of a model side by side, and where their outputs differ.",
     "devices": "List the devices, what they are and whether they answer.",
+    "hub": "Serve the devices to scripts of Qualcomm AI Hub's client.",
     "init": "Write the configuration that this project needs.",
     "passes": "List the graph optimizations, and which of them a target takes.",
     "track": "Show runs that MLflow did not take, or log them again.",

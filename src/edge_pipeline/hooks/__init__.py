@@ -3,6 +3,7 @@
 It does nothing in a project, or for a pipeline, that has no models of models.yml.
 """
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
@@ -34,6 +35,8 @@ class EdgePipelineHooks:
         from edge_pipeline.pipeline_registry import use_session
 
         report_errors_plainly()
+        # it warns at each run of a part, and at each with another runner, that it draws no workflow of it
+        logging.getLogger("kedro_viz.integrations.kedro.run_hooks").setLevel(logging.ERROR)
         loader = context.config_loader
         try:
             parameters = loader["parameters"]

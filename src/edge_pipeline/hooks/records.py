@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_pipeline.core.types import Artifact, Failure, Profile, Target, Validation
+from edge_pipeline.pipelines.compare.differences import Difference, differences_table
 from edge_pipeline.pipelines.config import Project
 from edge_pipeline.pipelines.gates import unmet
+from edge_pipeline.pipelines.validate.outputs import OUTPUTS
 
 PACKAGES = (
     "edge-pipeline",
@@ -123,6 +125,39 @@ def sensitivity_record(
     )
 
 
+def comparison_record(
+    model: str,
+    project: Project,
+    shared_tags: Mapping[str, str],
+    table: Any,
+    differences: Sequence[Difference],
+    times: Times,
+) -> RunRecord:
+    """Return the run of a comparison of all targets of a model: the data frame `table`, differences, and a chart."""
+    from edge_pipeline.pipelines.compare.figure import comparison_figure
+
+    figure = comparison_figure(table)
+    beyond = sum(one.beyond for one in differences)
+    metrics: dict[str, float] = {"pairs": len(differences), "pairs_beyond_tolerance": beyond}
+    if differences:
+        metrics["least_sqnr_db"] = min(one.sqnr_db for one in differences)
+    return RunRecord(
+        f"{model}/comparison",
+        project.tracking.experiment,
+        "FINISHED",
+        times.started,
+        times.ended,
+        {"model": model},
+        {**shared_tags, "kind": "comparison", "model": model, **_generated(model, project)},
+        _finite(metrics),
+        {
+            "comparison": table.to_dict("list"),
+            "differences": differences_table(differences).to_dict("list"),
+        },
+        {"comparison.png": _png(figure)} if figure else {},
+    )
+
+
 def target_record(
     target: Target,
     project: Project,
@@ -194,7 +229,7 @@ def target_record(
             files["quality.png"] = _quality_png(validation)
     predictions = results.get("predictions")
     if isinstance(predictions, Artifact):
-        files |= predictions.files
+        files |= {name: content for name, content in predictions.files.items() if name != OUTPUTS}
     return RunRecord(
         target.name,
         project.tracking.experiment,

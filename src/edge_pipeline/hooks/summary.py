@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("accuracy", "accuracy", lambda v: f"{v:.2%}"),
     ("accuracy_vs_float", "vs float", lambda v: f"{100 * v:+.2f} pt"),
     ("latency_p50_ms", "p50 ms", lambda v: f"{v:.3g}"),
@@ -17,6 +17,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("npu_layers_pct", "on NPU", lambda v: f"{v:.0f}%"),
     ("sqnr_float_db", "SQNR dB", lambda v: f"{v:.1f}"),
 )
+"""Metric, title and format of the columns that are printed."""
 
 _UNSHOWN = {
     *("target", "device", "runtime", "precision", "pareto", "status", "warnings", "dataset"),
@@ -27,9 +28,9 @@ _UNSHOWN = {
 
 def print_scorecard(console: Console, table: Any) -> None:
     """Print one line per target of the data frame `table`; numbers that nobody measured (`None`) are shown as -."""
-    known = {*(name for name, _, _ in _COLUMNS), *_UNSHOWN}
+    known = {*(name for name, _, _ in COLUMNS), *_UNSHOWN}
     more = [(name, name, lambda v: f"{v:.4g}") for name in table.columns if name not in known]
-    columns = [*_COLUMNS[:2], *more, *_COLUMNS[2:]]
+    columns = [*COLUMNS[:2], *more, *COLUMNS[2:]]
     shown = [column for column in columns if table[column[0]].notna().any()]
     if not any(table["npu_layers_pct"].dropna()):
         shown = [column for column in shown if column[0] != "npu_layers_pct"]

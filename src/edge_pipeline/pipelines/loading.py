@@ -1,5 +1,6 @@
 """Read samples lazily as what a network takes, in this process or in several."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def training_batches(
 ) -> Iterator[Batch]:
     """Yield the samples of `order` with truths in the input's frame, read by `workers` processes (0: by this one).
 
-    What is yielded does not depend on the number of workers.
+    There are at most as many as processors. What is yielded does not depend on the number of workers.
     """
     from torch.utils.data import DataLoader
 
@@ -71,7 +72,7 @@ def training_batches(
     loader: Any = DataLoader(
         _Reader(samples, interface, epoch, change),  # type: ignore[arg-type]
         batch_sampler=keys,  # type: ignore[arg-type]
-        num_workers=min(workers, len(keys)),
+        num_workers=min(workers, len(keys), len(os.sched_getaffinity(0))),
         collate_fn=list,
         worker_init_fn=_quiet_worker,
     )

@@ -17,6 +17,7 @@ from edge_pipeline.pipelines.isolation import isolated
 from edge_pipeline.pipelines.references import references
 from edge_pipeline.pipelines.validate import emulation
 from edge_pipeline.pipelines.validate.inference import batch_size, outputs_of, predictions
+from edge_pipeline.pipelines.validate.outputs import OUTPUTS, keep
 from edge_pipeline.pipelines.validate.parameters import ValidateParameters
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ def validate(
     target: Target,
     subject: str,
 ) -> tuple[Validation, Artifact]:
-    """Return the metrics on the test part with the agreement on validation images, and a drawing of predictions.
+    """Return the metrics on the test part with the agreement on validation images, and the predictions.
+
+    The predictions are a drawing of some of the test part, and the outputs for the first of the validation images;
+    `details["outputs"]` are the indices of these into the dataset.
 
     `sqnr_float_db` compares with the float network in PyTorch, `sqnr_sim_db` with what was exported: the AIMET
     simulation, or for a float target the float network again. With several outputs it is the one that agrees least.
@@ -65,8 +69,9 @@ def validate(
         known = emulation.few(known)
         chosen = balanced_subset(samples, split.test, parameters.emulated_images, split.seed)
         tested = tuple(dict.fromkeys([*shown, *chosen]))[: max(len(chosen), len(shown))]
+    connected = connect(device)
     infer = functools.partial(
-        connect(device).infer,
+        connected.infer,
         compiled,
         threads=parameters.threads,
         time_limit_s=parameters.time_limit_s,
@@ -116,13 +121,16 @@ def validate(
         0 if problem else len(tested),
         spec.task,
         split.classes,
-        {**details, "own_metrics": list(own)},
+        {**details, "own_metrics": list(own), "retries": list(getattr(connected, "retries", ()))},
     )
+    kept, rows = keep(checked)
+    about = {"outputs": exported.details["images"][:rows], "interface": interface.model_dump(mode="json")}
+    files = {OUTPUTS: kept}
     if problem:
-        return validation, Artifact("predictions", {}, compiled.lineage, details={"samples": []})
+        return validation, Artifact("predictions", files, compiled.lineage, details={"samples": [], **about})
     picture = _drawing(samples, interface, spec, known.shown, {index: drawn[index] for index in shown}, target)
-    files = {} if picture is None else {PREDICTIONS: picture}
-    return validation, Artifact("predictions", files, compiled.lineage, details={"samples": shown})
+    files |= {} if picture is None else {PREDICTIONS: picture}
+    return validation, Artifact("predictions", files, compiled.lineage, details={"samples": shown, **about})
 
 
 def _divergence(
