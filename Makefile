@@ -39,5 +39,5 @@ $(VENV)/.run: $(SOURCES) | $(VENV)/bin/pip
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/pip
-	$(PIP) install -c constraints.txt -e '.[litert,viz,qnn,ssh,yolo,timm,efficientnet,dev]'
+	$(PIP) install -c constraints.txt -e '.[litert,viz,qnn,hub,ssh,adb,yolo,timm,efficientnet,dev]'
 	touch $@ $(VENV)/.run

@@ -50,12 +50,12 @@ def validate(
     from edge_pipeline.tasks.user_metric import UserMetric
 
     samples = dataset if hasattr(dataset, "has_pictures") else FactorySamples(dataset)
-    compiled = _compiled(model, samples, RuntimeName(runtime), time_limit_s)
-    interface = Interface.model_validate(compiled.details["interface"])
+    artifact = compiled(model, samples, RuntimeName(runtime), time_limit_s)
+    interface = Interface.model_validate(artifact.details["interface"])
     found = connect(DeviceSpec(kind="host")) if device == "host" else device
     infer = functools.partial(
         found.infer,  # type: ignore[union-attr]
-        compiled,
+        artifact,
         threads=threads,
         time_limit_s=time_limit_s,
         target=f"model@{device}",
@@ -67,7 +67,12 @@ def validate(
     return metric.metrics()
 
 
-def _compiled(model: Any, samples: Any, runtime: RuntimeName, time_limit_s: float) -> Artifact:
+def compiled(model: Any, samples: Any, runtime: RuntimeName, time_limit_s: float) -> Artifact:
+    """Return `model`, an `nn.Module` or a path as `validate` takes it, as what a device runs; float.
+
+    Raises:
+        ModelError: it cannot be loaded or compiled.
+    """
     if isinstance(model, str | Path):
         return _from_disk(Path(model), samples)
     import torch

@@ -1,5 +1,6 @@
 """The Kedro runner that keeps several boards at work at once."""
 
+import logging
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from itertools import chain
@@ -23,6 +24,10 @@ class DeviceRunner(AbstractRunner):
     machine itself waits until no board is at work, since serving a board takes some of its time. Without boards it
     does what Kedro's `SequentialRunner` does.
     """
+
+    @property
+    def _logger(self) -> logging.Logger:
+        return logging.getLogger("kedro.runner")  # heard as Kedro's own runners are, not as this package
 
     def _get_executor(self, max_workers: int) -> Executor | None:
         return None
@@ -83,7 +88,10 @@ class DeviceRunner(AbstractRunner):
 def _board(node: Node) -> str | None:
     """Return where the board is that a node works on, if any."""
     device: DeviceSpec | None = getattr(node.func, "device", None)
-    return device.address if device and node.tags & {"profile", "validate"} else None
+    if device is None:
+        return None
+    stages = {"profile", "validate", *(["compile"] if device.kind == "aihub" else [])}
+    return device.elsewhere if node.tags & stages else None
 
 
 def _measures_this_machine(node: Node) -> bool:

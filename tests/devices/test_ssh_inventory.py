@@ -27,7 +27,7 @@ def test_an_address_is_user_host_and_port(text: str, expected: Address) -> None:
         ({"kind": "ssh"}, "an ssh device needs `address`"),
         ({"kind": "ssh", "address": "192.0.2.7"}, "'192.0.2.7' is no address: user@host or user@host:port"),
         ({"kind": "ssh", "address": "edge@rb3:x"}, "'edge@rb3:x' is no address"),
-        ({"kind": "host", "address": "edge@rb3"}, "address: only a device of kind ssh has this"),
+        ({"kind": "host", "address": "edge@rb3"}, "address: only a device of kind ssh or adb has this"),
         ({"kind": "ssh", "address": "edge@rb3", "chip": "QCS9999"}, "the chip 'QCS9999' is not known"),
         ({"kind": "ssh", "address": "edge@rb3", "runtimes": []}, "at least 1 item"),
     ],

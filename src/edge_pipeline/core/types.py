@@ -170,12 +170,14 @@ class Layer:
 class Repeat:
     """One independent measurement in its own process. Times in milliseconds, memory in MB (10^6 bytes).
 
+    `None` for the first inference, and 0 for memory, where the device does not tell.
+
     `readings` is what the device's sensors said meanwhile, as the agent's `Sampler.readings` and `sustain` return it;
     empty where there are none.
     """
 
     load_ms: float
-    first_inference_ms: float
+    first_inference_ms: float | None
     samples_ms: tuple[float, ...]
     peak_memory_mb: float
     baseline_memory_mb: float

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.types import Artifact, Profile, RuntimeName
+from edge_pipeline.devices.boards.adb_link import check_serial
 from edge_pipeline.devices.boards.ssh_link import Address
 from edge_pipeline.devices.retry import Retry, Retrying
 from edge_pipeline.devices.settings import ProfileSettings
@@ -16,7 +18,17 @@ from edge_pipeline.runtimes.chips import chip
 
 if TYPE_CHECKING:
     from edge_pipeline.devices.agent.tensors import Tensors
-    from edge_pipeline.devices.ssh import Ssh
+    from edge_pipeline.devices.boards.link import Link
+    from edge_pipeline.devices.remote import Remote
+
+BOARDS = {"ssh": "~/.cache/edge-pipeline", "adb": "/data/local/tmp/edge-pipeline"}
+"""The kinds that are behind a link, and the folder that such a board keeps files in."""
+
+SSH_ALONE = {"keys", "known_hosts"}
+
+VIRTUAL = "emulated: its times say nothing about a chip"
+HUB_ALONE = {"hub_device", "os"}
+HUB_TOO = {"folder", "runtimes"}
 
 
 class DeviceSpec(BaseModel):
@@ -26,21 +38,32 @@ class DeviceSpec(BaseModel):
     chips.yml.
 
     For `ssh`: `address` is `user@host` or `user@host:port`; `keys` are private keys (with none, those of the SSH agent
-    and of the home folder); `known_hosts` the file of trusted host keys; `python` the board's command; `folder` what it
-    keeps files in, at most `cache_mb` (10^6 bytes); `runtimes` those that are installed there; `retry` when an action
-    is tried again.
+    and of the home folder); `known_hosts` the file of trusted host keys.
+
+    For `adb`: `address` is the serial that `adb devices` shows, for a device in the network `host:port`.
+
+    For both: `python` is the board's command; `folder` what it keeps files in, at most `cache_mb` (10^6 bytes);
+    `runtimes` those that are installed there; `retry` when an action is tried again; `virtual` tells that an emulator
+    stands in for the hardware, so that its times are not a chip's.
+
+    For `aihub`, a device of Qualcomm AI Hub: `hub_device` is its name there, or an attribute such as
+    `chipset:qualcomm-qcs8550-proxy`, of which the Hub chooses one; `os` the version of its operating system; `folder`
+    where this machine keeps what was sent; `runtimes` those to use of all.
 
     `labels` are words of the user's own, for choosing devices.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: Literal["host", "htp_emulator", "ssh"]
+    kind: Literal["host", "htp_emulator", "ssh", "adb", "aihub"]
     chip: str | None = None
     address: str | None = None
+    hub_device: str | None = Field(None, min_length=1)
+    os: str | None = None
     keys: tuple[Path, ...] = ()
     known_hosts: Path = Path("~/.ssh/known_hosts")
+    virtual: bool = False
     python: str = "python3"
-    folder: str = "~/.cache/edge-pipeline"
+    folder: str | None = None
     cache_mb: int = Field(2000, ge=1)
     runtimes: tuple[RuntimeName, ...] | None = Field(None, min_length=1)
     labels: tuple[str, ...] = ()
@@ -54,28 +77,43 @@ class DeviceSpec(BaseModel):
         except DeviceError as error:
             raise ValueError(str(error)) from error
 
-    @field_validator("address")
-    @classmethod
-    def _readable(cls, value: str | None) -> str | None:
-        if value is not None:
-            Address.parse(value)
-        return value
-
     @model_validator(mode="after")
     def _complete(self) -> "DeviceSpec":
         if self.kind == "htp_emulator" and self.chip is None:
             raise ValueError("an htp_emulator needs `chip`, which it stands in for, such as QCS8550")
-        if self.kind == "ssh" and self.address is None:
-            raise ValueError("an ssh device needs `address`, such as edge@192.0.2.7")
         alien = self.model_fields_set - {"kind", "chip", "labels"}
-        if self.kind != "ssh" and alien:
-            raise ValueError(f"{', '.join(sorted(alien))}: only a device of kind ssh has this")
+        if self.kind == "aihub":
+            if self.hub_device is None:
+                raise ValueError("an aihub device needs `hub_device`, such as Samsung Galaxy S24")
+            alien -= HUB_ALONE | HUB_TOO
+        elif alien & HUB_ALONE:
+            raise ValueError(f"{', '.join(sorted(alien & HUB_ALONE))}: only a device of kind aihub has this")
+        if self.kind not in BOARDS and alien:
+            kinds = "ssh" if alien <= SSH_ALONE else "ssh or adb"
+            raise ValueError(f"{', '.join(sorted(alien))}: only a device of kind {kinds} has this")
+        if self.kind == "adb" and alien & SSH_ALONE:
+            raise ValueError(f"{', '.join(sorted(alien & SSH_ALONE))}: only a device of kind ssh has this")
+        if self.kind == "ssh":
+            if self.address is None:
+                raise ValueError("an ssh device needs `address`, such as edge@192.0.2.7")
+            Address.parse(self.address)
+        if self.kind == "adb":
+            if self.address is None:
+                raise ValueError("an adb device needs `address`, its serial in `adb devices`, such as R58M123ABC")
+            check_serial(self.address)
         return self
 
     @property
     def engines(self) -> tuple[RuntimeName, ...]:
         """The runtimes that it has: those that it names, or those of its kind."""
+        if self.kind == "aihub":
+            return self.runtimes or tuple(RuntimeName)
         return self.runtimes or tuple(one for one in RuntimeName if one.npu == (self.kind == "htp_emulator"))
+
+    @property
+    def elsewhere(self) -> str | None:
+        """Where its work is done, if not on this machine."""
+        return f"AI Hub {self.hub_device} {self.os or ''}".strip() if self.kind == "aihub" else self.address
 
     @property
     def emulated(self) -> bool:
@@ -118,29 +156,43 @@ class Device(Protocol):
 
 def connect(spec: DeviceSpec) -> Device:
     """Return the device that `spec` describes."""
+    from edge_pipeline.devices.aihub.device import AiHub
     from edge_pipeline.devices.host import Host
     from edge_pipeline.devices.htp_emulator import HtpEmulator
 
     if spec.kind == "htp_emulator" and spec.chip:
         return HtpEmulator(chip(spec.chip))
-    if spec.kind == "ssh":
+    if spec.kind == "aihub":
+        return AiHub(spec)
+    if spec.kind in BOARDS:
         return Retrying(_board(spec), spec.retry)
     return Host()
 
 
-def _board(spec: DeviceSpec) -> "Ssh":
-    from edge_pipeline.devices.ssh import Ssh
+def _board(spec: DeviceSpec) -> "Remote":
+    from edge_pipeline.devices.boards.board import Board
+    from edge_pipeline.devices.remote import Remote
 
     assert spec.address
-    return Ssh(
+    open_link = partial(_link, spec, spec.address)
+    board = partial(
+        Board,
         spec.address,
-        keys=tuple(path.expanduser() for path in spec.keys),
-        known_hosts=spec.known_hosts.expanduser(),
-        folder=spec.folder,
+        open_link,
+        folder=spec.folder or BOARDS[spec.kind],
         python=spec.python,
         cache_mb=spec.cache_mb,
-        chip=spec.chip,
     )
+    return Remote(spec.address, spec.kind, board, spec.chip, VIRTUAL if spec.virtual else None)
+
+
+async def _link(spec: DeviceSpec, address: str) -> "Link":
+    from edge_pipeline.devices.boards import adb_link, ssh_link
+
+    if spec.kind == "adb":
+        return await adb_link.connect(address, check_serial(address))
+    keys = tuple(path.expanduser() for path in spec.keys)
+    return await ssh_link.connect(address, Address.parse(address), known_hosts=spec.known_hosts.expanduser(), keys=keys)
 
 
 def state(spec: DeviceSpec) -> dict[str, Any]:
@@ -148,9 +200,12 @@ def state(spec: DeviceSpec) -> dict[str, Any]:
 
     A device that does not answer has the `problem`.
     """
+    from edge_pipeline.devices.aihub import hub
     from edge_pipeline.devices.boards import boardside
 
-    if spec.kind == "ssh":
+    if spec.kind == "aihub":
+        return hub.state(spec)
+    if spec.kind in BOARDS:
         try:
             found = _board(spec).facts()
         except DeviceError as error:

@@ -1,6 +1,7 @@
 """How every device measures: the same actions of the same agent, wherever it runs."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -64,7 +65,22 @@ def measure(
         found.append(_repeat(act("profile", artifact, inputs, settings.threads, limit, target, **request), target))
     layers, problems = _layers(act, artifact, tuple(one[:1] for one in inputs), settings, target)
     repeats = [repeat for repeat, _ in found]
-    return summarise(target, artifact, repeats, layers, settings, dict(device), found[0][1], problems)
+    version = found[0][1]
+    noted = [device["note"]] if "note" in device else []
+    problems = [*noted, *_other_version(artifact, version), *problems]
+    return summarise(target, artifact, repeats, layers, settings, dict(device), version, problems)
+
+
+def _other_version(artifact: Artifact, version: str) -> list[str]:
+    """Return a warning where the runtime is another version than the one that compiled."""
+    found = re.match(r"(\S+) ([^\s,]+)", version)
+    compiled_with = artifact.tools.get(found[1]) if found else None
+    if found is None or compiled_with in (None, found[2]):
+        return []
+    return [
+        f"compiled with {found[1]} {compiled_with}, run with {found[2]} on the device: figures and outputs may differ "
+        f"from those of one version; install {found[1]}=={compiled_with} there"
+    ]
 
 
 def _repeat(data: bytes, target: str) -> tuple[Repeat, str]:

@@ -19,6 +19,7 @@ MEASURED = frozenset(
         "inferences",
         "first_inference_ms",
         "load_ms",
+        "warm_load_ms",
         "throughput_ips",
         "peak_memory_mb",
         "model_memory_mb",
@@ -48,11 +49,15 @@ def summarise(
     """Return the `Profile`. Latency percentiles are over the samples of all repeats together.
 
     Loading and first inference are the mean of the repeats, memory is the largest; for what sensors said see
-    readings.py. `problems` are passed on as warnings.
+    readings.py. What a device does not tell is left out, and the spread where there is one repeat. `problems` are
+    passed on as warnings.
     """
     samples = np.concatenate([repeat.samples_ms for repeat in repeats])
     medians = [float(np.median(repeat.samples_ms)) for repeat in repeats]
-    spread = 100 * (max(medians) - min(medians)) / min(medians)
+    spread = 100 * (max(medians) - min(medians)) / min(medians) if len(repeats) > 1 else None
+    first = [repeat.first_inference_ms for repeat in repeats if repeat.first_inference_ms is not None]
+    grown = [repeat.peak_memory_mb - repeat.baseline_memory_mb for repeat in repeats]
+    told, based = (all(getattr(one, key) > 0 for one in repeats) for key in ("peak_memory_mb", "baseline_memory_mb"))
     on_npu, _ = placement(layers)
     p50, p90, p99 = (float(value) for value in np.percentile(samples, [50, 90, 99]))
     metrics = {
@@ -61,13 +66,13 @@ def summarise(
         "latency_p99_ms": p99,
         "latency_mean_ms": float(samples.mean()),
         "latency_min_ms": float(samples.min()),
-        "latency_spread_pct": spread,
+        **({} if spread is None else {"latency_spread_pct": spread}),
         "inferences": float(samples.size),
-        "first_inference_ms": float(np.mean([repeat.first_inference_ms for repeat in repeats])),
+        **({"first_inference_ms": float(np.mean(first))} if first else {}),
         "load_ms": float(np.mean([repeat.load_ms for repeat in repeats])),
         "throughput_ips": float(1000 / samples.mean()),
-        "peak_memory_mb": max(repeat.peak_memory_mb for repeat in repeats),
-        "model_memory_mb": max(repeat.peak_memory_mb - repeat.baseline_memory_mb for repeat in repeats),
+        **({"peak_memory_mb": max(repeat.peak_memory_mb for repeat in repeats)} if told else {}),
+        **({"model_memory_mb": max(grown)} if told and based else {}),
         "size_mb": artifact.size_bytes / 1e6,
         **on_npu,
         **sensor_metrics(repeats),
@@ -105,9 +110,9 @@ def placement(layers: Sequence[Layer]) -> tuple[dict[str, float], list[str]]:
     return metrics, [f"{len(off)} of {len(layers)} layers are not on the NPU: {names}{more}"]
 
 
-def _warnings(spread: float, repeats: Sequence[Repeat], settings: ProfileSettings) -> list[str]:
+def _warnings(spread: float | None, repeats: Sequence[Repeat], settings: ProfileSettings) -> list[str]:
     found = []
-    if spread > settings.noisy_spread_pct:
+    if spread is not None and spread > settings.noisy_spread_pct:
         found.append(
             f"the two repeats differ by {spread:.0f}% (limit {settings.noisy_spread_pct:g}%): the machine was too "
             "noisy for these latencies to mean anything; profile again when it is quiet"

@@ -83,6 +83,7 @@ class BaseSpec(_Entry):
 
     `image_shape` is (channels, height, width); 1 channel is grey, 3 are RGB. `classes` is the size of the head.
     `default` puts the model into plain `kedro run`. `metric` is a function of the user's, `module:function`.
+    `on_premises` refuses devices of AI Hub.
     """
 
     task: Task
@@ -92,6 +93,7 @@ class BaseSpec(_Entry):
     default: bool = False
     targets: Targets = Targets()
     metric: str | None = Field(None, pattern=OBJECT)
+    on_premises: bool = False
     preprocessing: PreprocessingChanges = PreprocessingChanges()
 
     @model_validator(mode="after")

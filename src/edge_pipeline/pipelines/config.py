@@ -110,6 +110,12 @@ def _unfit_targets(name: str, spec: ModelSpec, devices: Mapping[str, DeviceSpec]
         return []  # told elsewhere
     targets = runnable(name, spec, devices)
     problems = [
+        f"models.yml: {name}.on_premises: the device '{device}' is of the kind 'aihub', which would move weights and "
+        "images off the premises; leave it out of targets.devices"
+        for device in spec.targets.devices
+        if spec.on_premises and devices[device].kind == "aihub"
+    ]
+    problems += [
         f"models.yml: {name}.targets.devices: '{device}' is of the kind '{devices[device].kind}', which has none of "
         f"the runtimes {', '.join(spec.targets.runtimes)}, only {', '.join(devices[device].engines)}"
         for device in spec.targets.devices

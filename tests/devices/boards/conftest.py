@@ -111,3 +111,20 @@ def board(sshd: Server, tmp_path: Path) -> DeviceSpec:
         python=sys.executable,
         folder=str(tmp_path / "board"),
     )
+
+
+@pytest.fixture
+def wrapped(board: DeviceSpec, tmp_path: Path) -> Callable[..., DeviceSpec]:
+    """Return a function that puts shell code before the board's Python, where it runs a job's agent or any step."""
+
+    def make(agent: str = ":", step: str = ":", **changes: Any) -> DeviceSpec:
+        script = tmp_path / "python"
+        script.write_text(
+            f'#!/bin/sh\ncase "$1" in\n*.pyz) {agent} ;;\n*) {step} ;;\nesac\nexec {sys.executable} "$@"\n'
+        )
+        script.chmod(0o755)
+        return DeviceSpec.model_validate(
+            {**board.model_dump(exclude_unset=True), "python": str(script), "retry": {"attempts": 1}, **changes}
+        )
+
+    return make

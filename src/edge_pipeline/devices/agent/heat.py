@@ -1,4 +1,4 @@
-"""Read temperatures, frequencies, and whether a Linux machine slows itself down, without root."""
+"""Read temperatures, frequencies, and whether a machine slows itself down, without root: of Linux, and of Android."""
 
 import re
 import time
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_pipeline.devices.agent.sensors import in_order, number, text
+from edge_pipeline.devices.agent.android import STATUS, Dumpsys, Thermal
+from edge_pipeline.devices.agent.sensors import COLDEST_C, in_order, number, plausible, text
 
 _PROCESSOR = re.compile(r"cpu|gpu|npu|nsp|dsp|soc|pkg|package|tj|coretemp|k10temp|zenpower|tctl", re.IGNORECASE)
 _ACCELERATOR = re.compile(r"gpu|npu|nsp|dsp|nvdla|mali|g[avp]1\db", re.IGNORECASE)
 _SLOWS_DOWN = re.compile(r"cpufreq|devfreq|^processor$|cpu-|gpu|npu|nsp|dsp|powerclamp", re.IGNORECASE)
-_COLDEST_C, _HOTTEST_C = -60.0, 200.0
 NEAR_TRIP_C = 5.0
 """A zone is near a trip point so many degrees below it."""
 FELL_TO = 0.8
@@ -21,29 +21,42 @@ FELL_TO = 0.8
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What all sensors said at one time, by name: degrees Celsius, MHz, the highest MHz allowed, states of cooling."""
+    """What all sensors said at one time, by name: degrees Celsius, MHz, the highest MHz allowed, states of cooling.
+
+    `status` is Android's thermal status; see android.py.
+    """
 
     time_ns: int
     temperatures: Mapping[str, float]
     frequencies: Mapping[str, float]
     limits: Mapping[str, float]
     cooling: Mapping[str, int]
+    status: int | None = None
 
 
 @dataclass
 class Heat:
-    """The files of the sensors, by name. `trips` are the lowest temperatures (Celsius) at which a zone acts."""
+    """The files of the sensors, by name. `trips` are the lowest temperatures (Celsius) at which a zone acts.
+
+    `android` is asked where it tells something; for temperatures only if there is no file of one.
+    """
 
     temperatures: dict[str, str] = field(default_factory=dict)
     trips: dict[str, float] = field(default_factory=dict)
     frequencies: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     cooling: dict[str, str] = field(default_factory=dict)
+    android: Dumpsys | None = None
 
     def __bool__(self) -> bool:
+        return self.quick or self.android is not None
+
+    @property
+    def quick(self) -> bool:
+        """Whether there are sensors that can be read while a model is timed."""
         return bool(self.temperatures or self.frequencies or self.cooling)
 
-    def read(self) -> Snapshot:
-        """Read all; what cannot be read, or cannot be, is left out."""
+    def read(self, quick: bool = False) -> Snapshot:
+        """Read all, or only what is quick; what cannot be read, or cannot be, is left out."""
         now = time.perf_counter_ns()
         frequencies: dict[str, float] = {}
         limits: dict[str, float] = {}
@@ -56,18 +69,25 @@ class Heat:
             name: value / 1000 for name, path in self.temperatures.items() if (value := number(path)) is not None
         }
         states = {name: value for name, path in self.cooling.items() if (value := number(path)) is not None}
-        plausible = {name: value for name, value in degrees.items() if _COLDEST_C < value < _HOTTEST_C}
-        return Snapshot(now, plausible, frequencies, limits, states)
+        temperatures = {name: value for name, value in degrees.items() if plausible(value)}
+        if quick or self.android is None:
+            return Snapshot(now, temperatures, frequencies, limits, states)
+        told = self.android.read()
+        if not self.temperatures:
+            temperatures = told.processors or told.others
+        return Snapshot(now, temperatures, frequencies, limits, states, told.status)
 
 
 def find_heat(root: Path) -> Heat:
     """Find the sensors below `root`.
 
-    Temperatures are those of processors, by their names, or of everything if none is named so. Frequencies are those of
-    the CPU's policies and of GPUs and NPUs. Of the cooling devices only those count that slow a processor down: fans do
-    not.
+    Temperatures are those of processors, by their names, or of everything if none is named so, not by Android either.
+    Frequencies are those of the CPU's policies and of GPUs and NPUs. Of the cooling devices only those count that slow
+    a processor down: fans do not.
     """
-    system, heat = root / "sys" / "class", Heat()
+    system, heat, android = root / "sys" / "class", Heat(), Dumpsys()
+    told = android.read()
+    heat.android = android if told != Thermal() else None
     zones: dict[str, str] = {}
     trips: dict[str, float] = {}
     for zone in in_order((system / "thermal").glob("thermal_zone*")):
@@ -79,7 +99,8 @@ def find_heat(root: Path) -> Heat:
             trips[name] = lowest / 1000
     hwmon = _hwmon_temperatures(system / "hwmon", {_plain(name) for name in zones})
     candidates = {name: path for name, path in {**zones, **hwmon}.items() if number(path) is not None}
-    heat.temperatures = {name: path for name, path in candidates.items() if _PROCESSOR.search(name)} or candidates
+    named = {name: path for name, path in candidates.items() if _PROCESSOR.search(name)}
+    heat.temperatures = named or ({} if told.processors else candidates)
     heat.trips = {name: value for name, value in trips.items() if name in heat.temperatures}
     for policy in in_order((root / "sys/devices/system/cpu/cpufreq").glob("policy*")):
         heat.frequencies[policy.name] = (str(policy / "scaling_cur_freq"), str(policy / "scaling_max_freq"), 1e3)
@@ -132,16 +153,21 @@ def fastest(during: Sequence[Snapshot]) -> str | None:
     return max(means, key=lambda name: means[name], default=None)
 
 
-def throttled(heat: Heat, before: Snapshot, during: Sequence[Snapshot]) -> tuple[bool | None, str]:
+def throttled(
+    heat: Heat, before: Snapshot, during: Sequence[Snapshot], status: int | None = None
+) -> tuple[bool | None, str]:
     """Return whether heat slowed a processor down, and how that shows; `None` where nothing would tell.
 
     It is taken as slowed down if, under load, a cooling device that lowers its frequency was active; or the highest
     frequency allowed fell below that before (a limit that was there before, such as a power mode, is no throttling); or
     the fastest CPU policy fell below `FELL_TO` of the frequency that it reached, while the hottest zone was within
-    `NEAR_TRIP_C` of a trip point.
+    `NEAR_TRIP_C` of a trip point; or Android said so, then or, with `status`, right after.
     """
-    if not any(one.limits or one.cooling or one.frequencies for one in during):
+    statuses = [one for one in (status, *(one.status for one in during)) if one is not None]
+    if not statuses and not any(one.limits or one.cooling or one.frequencies for one in during):
         return None, ""
+    if any(statuses):
+        return True, f"Android's thermal status was {STATUS[max(statuses)]}"
     for one in during:
         for name, state in one.cooling.items():
             if state > 0:
@@ -152,7 +178,7 @@ def throttled(heat: Heat, before: Snapshot, during: Sequence[Snapshot]) -> tuple
     policy, zone = fastest(during), hottest(during)
     if policy and zone in heat.trips:
         values = [one.frequencies[policy] for one in during if policy in one.frequencies]
-        highest = max(one.temperatures.get(zone, _COLDEST_C) for one in during)
+        highest = max(one.temperatures.get(zone, COLDEST_C) for one in during)
         if min(values) < FELL_TO * max(values) and highest >= heat.trips[zone] - NEAR_TRIP_C:
             return True, f"{policy} fell from {max(values):.0f} to {min(values):.0f} MHz with {zone} at {highest:.0f} C"
     return False, ""

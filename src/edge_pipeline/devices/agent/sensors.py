@@ -25,6 +25,7 @@ _BOARD_LABELS = ("vdd_in", "pom_5v_in", "total", "power total")
 _SHUNT_MONITORS = ("ina", "ltc", "pac1", "adm1")
 _GRAPHICS = ("amdgpu", "radeon", "nouveau", "nvidia", "i915", "xe")
 _MOST_W = 10_000.0
+COLDEST_C, HOTTEST_C = -60.0, 200.0
 
 
 def text(path: Path) -> str:
@@ -50,6 +51,11 @@ def _content(path: str) -> bytes | None:
             os.close(file)
     except OSError:
         return None
+
+
+def plausible(celsius: float) -> bool:
+    """Whether a device can be so warm: some sensors show anything when they show nothing."""
+    return COLDEST_C < celsius < HOTTEST_C
 
 
 def in_order(paths: Iterator[Path]) -> list[Path]:

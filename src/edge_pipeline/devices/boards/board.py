@@ -5,6 +5,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import logging
 import secrets
 import shlex
 import time
@@ -12,14 +13,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files as package_files
 from typing import Any, TypeVar
 
-from edge_pipeline.core.errors import DeviceError, DeviceTrouble
+from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.devices.boards.bundle import bundle
+from edge_pipeline.devices.boards.endings import MAKE_ROOM, failure, hint, last_words
 from edge_pipeline.devices.boards.link import Link, LinkLostError
 
 T = TypeVar("T")
 
 STEP_S = 60.0
 """Seconds that a step on the board may take, other than the job itself."""
+
+WATCH_S = 20.0
+"""Seconds that the board waits for news of a job before it answers; less than `STEP_S`."""
+
+SOON_S = 1.0
+"""Seconds after which a job that has not begun waits for others."""
 
 PATIENCE_S, FIRST_S = 60.0, 5.0
 """Seconds for which a lost link is tried to be had again, and one that never was."""
@@ -31,6 +39,16 @@ BLOCK = 2**20
 """Bytes that are sent at a time: what arrived whole is not sent again after a cut."""
 
 AGENT = "agent.pyz"
+
+ANSWERS: Mapping[str, Mapping[str, type]] = {
+    "facts": {"machine": str, "system": str, "cpu": str, "packages": dict, "busy": bool},
+    "prepare": {"there": dict, "files": str, "free_mb": int},
+    "commit": {"kept": bool},
+    "start": {"folder": str},
+    "state": {"state": str},
+    "stop": {},
+}
+"""What the answer to each step has at least."""
 
 
 class Board:
@@ -93,13 +111,11 @@ class Board:
                 "time_limit_s": time_limit_s,
             }
             begun = await self._ask("start", job)
-            if "refused" in begun:
-                raise DeviceError(f"{self._name}: {begun['refused']}")
             await self._wait(run, time_limit_s)
             return await self._with_link(lambda link: link.receive(f"{begun['folder']}/{result}", limit))
         finally:
             with contextlib.suppress(DeviceError):
-                await asyncio.shield(self._ask("stop", {"run": run}))
+                await asyncio.shield(self._ask("stop", {"run": run, "part": self._part}))
             await self._close()
 
     async def _push(self, contents: Mapping[str, bytes]) -> None:
@@ -115,12 +131,14 @@ class Board:
     async def _send(self, name: str, data: bytes, wanted: Mapping[str, Any]) -> bool:
         """Send what the board lacks of one file; tell whether it is there whole."""
         found = await self._ask("prepare", wanted)
-        there = int(found["there"].get(name, 0))
+        told = found["there"].get(name)
+        there = told if told in range(len(data) + 1) else 0
         if there == len(data):
             return True
         if found["free_mb"] * 10**6 < len(data) - there:
             raise DeviceError(
-                f"{self._name}: the board has {found['free_mb']} MB of free disk, {len(data)} bytes are to come"
+                f"{self._name}: the board's disk is full: {found['free_mb']} MB are free, {len(data)} bytes are to "
+                f"come; {MAKE_ROOM}"
             )
         link = await self._linked()
         for start in range(there - there % BLOCK, len(data), BLOCK):
@@ -131,29 +149,26 @@ class Board:
         """Wait for the end of a job."""
         waiting_since = time.monotonic()
         started: float | None = None
-        pause = 0.05
+        known, patience = "waiting", SOON_S
+        told = False
         while True:
-            found = await self._ask("state", {"run": run})
-            now = time.monotonic()
-            if found["state"] == "ended":
+            found = await self._ask("state", {"run": run, "known": known, "patience_s": patience})
+            now, known, patience = time.monotonic(), found["state"], WATCH_S
+            if known == "waiting" and not told:
+                logging.getLogger(__name__).warning(f"{self._name}: the board is busy; this job waits for those before")
+                told = True
+            if known == "ended":
                 break
-            if found["state"] == "running":
+            if known == "running":
                 started = started or now
                 if now - started > time_limit_s + STEP_S:
                     raise DeviceError(f"{self._name}: the board did not stop the job at its time limit")
             elif now - waiting_since > QUEUE_S:
                 raise DeviceError(f"{self._name}: the board was busy with other jobs for {QUEUE_S:.0f} s")
-            await asyncio.sleep(pause)
-            pause = min(1.0, pause * 1.3)
-        said = str(found.get("log", "")).strip()[-1500:]
-        if found.get("timed_out"):
-            raise DeviceError(
-                f"{self._name}: the job was stopped after its time limit of {time_limit_s:g} s: {said}", "timeout"
-            )
-        status = found.get("exit_status")
-        if status != 0:
-            trouble: DeviceTrouble | None = None if isinstance(status, int) and 0 < status < 128 else "killed"
-            raise DeviceError(f"{self._name}: the agent ended with exit status {status}: {said}", trouble)
+            await asyncio.sleep(0.05)
+        problem = failure(found, time_limit_s, self._python)
+        if problem:
+            raise DeviceError(f"{self._name}: {problem}", problem.trouble)
 
     async def _ask(self, step: str, argument: Mapping[str, Any]) -> dict[str, Any]:
         """Let the board do a step of boardside.py and return its answer."""
@@ -163,7 +178,13 @@ class Board:
         command = f"{python} - {step} {shlex.quote(whole)}"
 
         async def ask(link: Link) -> dict[str, Any]:
-            answer = await link.run(command, source, STEP_S)
+            try:
+                answer = await link.run(command, source, STEP_S)
+            except LinkLostError:
+                raise
+            except DeviceError as error:
+                why = hint(str(error), self._python) or f"is `{self._python}` there, a Python of 3.10 or newer?"
+                raise DeviceError(f"{self._name}: {why} ({last_words(str(error))})", error.trouble) from error
             try:
                 found = json.loads(answer.strip().splitlines()[-1])
             except (ValueError, IndexError):
@@ -171,6 +192,16 @@ class Board:
             if not isinstance(found, dict):
                 raise DeviceError(
                     f"{self._name}: the board answered something else than JSON: {answer[-200:]!r}", "damaged"
+                )
+            if "refused" in found:
+                refused = str(found["refused"])[:600]
+                why = hint(refused, self._python)
+                raise DeviceError(f"{self._name}: {why + ': ' if why else ''}{refused}")
+            lacking = [key for key, kind in ANSWERS[step].items() if not isinstance(found.get(key), kind)]
+            if lacking:
+                raise DeviceError(
+                    f"{self._name}: the board's answer to '{step}' has no {', '.join(lacking)}: {answer[-200:]!r}",
+                    "damaged",
                 )
             return found
 

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ OLDEST = (3, 10)
 
 LOG_BYTES = 4000
 KILL_S = 5.0
+MODEL = {"ro.product.model": "{}", "ro.build.version.release": "Android {}"}
+CHIP = {"ro.soc.model": "{}", "ro.board.platform": "{}"}
+"""Properties of Android, and how they are told."""
+
 PACKAGES = ("numpy", "onnxruntime", "onnxruntime-qnn", "ai-edge-litert")
 
 
@@ -39,11 +44,11 @@ def facts(argument: dict[str, Any]) -> dict[str, Any]:
     memory = _line("/proc/meminfo", ("MemTotal",)) or "0"
     return {
         "machine": platform.machine(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": ", ".join([*_android(MODEL), f"{os.uname().sysname} {os.uname().release}"]),
         "cpu": _line("/proc/cpuinfo", ("model name", "Model", "Hardware")) or platform.machine(),
         "cpus": os.cpu_count(),
         "memory_mb": int(memory.split()[0]) // 1000,
-        "free_mb": shutil.disk_usage(folder).free // 10**6,
+        "free_mb": _free_mb(folder),
         "python": platform.python_version(),
         "packages": packages,
         "busy": _busy(folder),
@@ -60,7 +65,7 @@ def prepare(argument: dict[str, Any]) -> dict[str, Any]:
     """
     files, wanted, suffix = _folder(argument) / "files", argument["files"], argument["part"]
     mine = {*wanted, *(name + suffix for name in wanted)}
-    kept = [(path.stat().st_mtime, path.stat().st_size, path) for path in files.iterdir() if path.name not in mine]
+    kept = [one for one in _kept(files) if one[2].name not in mine]
     room, total = argument["cache_mb"] * 10**6 - sum(wanted.values()), sum(size for _, size, _ in kept)
     for _, size, path in sorted(kept):
         if total <= max(room, 0):
@@ -71,12 +76,12 @@ def prepare(argument: dict[str, Any]) -> dict[str, Any]:
     for name, size in wanted.items():
         path, part = files / name, files / (name + suffix)
         if path.exists() and path.stat().st_size == size:
-            os.utime(path)
+            _use(path)
             there[name] = size
         else:
             sent = part.stat().st_size if part.exists() else 0
             there[name] = sent if sent < size else 0
-    return {"there": there, "files": str(files), "free_mb": shutil.disk_usage(files).free // 10**6}
+    return {"there": there, "files": str(files), "free_mb": _free_mb(files)}
 
 
 def commit(argument: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +95,7 @@ def commit(argument: dict[str, Any]) -> dict[str, Any]:
         part.unlink()
         return {"kept": False}
     part.replace(path)
+    _use(path)
     return {"kept": True}
 
 
@@ -110,9 +116,15 @@ def start(argument: dict[str, Any]) -> dict[str, Any]:
         except OSError:
             shutil.copyfile(source, run / name)
     (run / "request.json").write_text(json.dumps(argument["request"]))
+    alive = os.open(run / "alive", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(alive, fcntl.LOCK_EX)
     child = os.fork()
     if child:
-        (run / "group").write_text(str(child))
+        try:
+            (run / "group").write_text(str(child))
+        except OSError:
+            os.kill(child, signal.SIGKILL)
+            raise
         return {"folder": str(run)}
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
@@ -125,22 +137,66 @@ def start(argument: dict[str, Any]) -> dict[str, Any]:
 
 
 def state(argument: dict[str, Any]) -> dict[str, Any]:
-    """Tell the end of a job, or that it waits or runs."""
-    run = _folder(argument) / "runs" / argument["run"]
+    """Tell the end of a job, or that it waits or runs: once that is not `known` any more, or after `patience_s`.
+
+    Waiting here costs the board nothing, while each step is a start of Python that would be measured too.
+    """
+    until = time.monotonic() + argument["patience_s"]
+    while (found := _state(_folder(argument) / "runs" / argument["run"]))["state"] == argument["known"]:
+        if time.monotonic() >= until:
+            break
+        time.sleep(0.1)
+    return found
+
+
+def _state(run: Path) -> dict[str, Any]:
+    alive = _alive(run)
     if (run / "status.json").exists():
         found: dict[str, Any] = json.loads((run / "status.json").read_text())
         return found
     if not run.exists():
         return {"state": "ended", "exit_status": None, "log": "its folder was deleted on the board"}
+    if not alive:
+        return {"state": "ended", "exit_status": None, "log": _said(run), "free_mb": _free_mb(run)}
     return {"state": "running" if (run / "started").exists() else "waiting"}
 
 
+def _alive(run: Path) -> bool:
+    """Tell whether the process that runs a job is there; it holds a lock, which the kernel drops with it."""
+    try:
+        file = os.open(run / "alive", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _said(run: Path) -> str:
+    try:
+        return (run / "log").read_bytes()[-LOG_BYTES:].decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _free_mb(folder: Path) -> int:
+    return shutil.disk_usage(folder).free // 10**6
+
+
 def stop(argument: dict[str, Any]) -> dict[str, Any]:
-    """End a job that runs, and delete what belongs to it."""
-    run = _folder(argument) / "runs" / argument["run"]
+    """End a job that runs, and delete what belongs to it, files that did not arrive whole among that."""
+    folder = _folder(argument)
+    run = folder / "runs" / argument["run"]
     with contextlib.suppress(OSError, ValueError):
         os.killpg(int((run / "group").read_text()), signal.SIGKILL)
     shutil.rmtree(run, ignore_errors=True)
+    for path in (folder / "files").iterdir():
+        if path.name.endswith(argument["part"]):
+            path.unlink(missing_ok=True)
     return {}
 
 
@@ -165,7 +221,7 @@ def _supervise(folder: Path, run: Path, command: list[str], time_limit_s: float)
                     process.wait()
             except OSError as error:
                 output.write(str(error).encode())
-        status["log"] = (run / "log").read_bytes()[-LOG_BYTES:].decode("utf-8", "replace")
+        status.update(log=_said(run), free_mb=_free_mb(run))
         part = run / "status.part"
         part.write_text(json.dumps(status))
         part.replace(run / "status.json")
@@ -176,6 +232,22 @@ def _folder(argument: dict[str, Any]) -> Path:
     for name in ("files", "runs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _kept(files: Path) -> list[tuple[float, int, Path]]:
+    """Return when each file was used, its size and its path; other clients may delete some meanwhile."""
+    found = []
+    for path in files.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            about = path.stat()
+            found.append((about.st_mtime, about.st_size, path))
+    return found
+
+
+def _use(path: Path) -> None:
+    """Mark a file as the one that was used last, also where the clock was set back: many boards have no battery."""
+    stamp = max([time.time(), *(one[0] + 0.001 for one in _kept(path.parent))])
+    os.utime(path, (stamp, stamp))
 
 
 def _busy(folder: Path) -> bool:
@@ -195,9 +267,23 @@ def _line(path: str, keys: tuple[str, ...]) -> str | None:
     return None
 
 
+def _android(properties: dict[str, str]) -> list[str]:
+    """Return what Android tells of itself, each as it is written here; nothing elsewhere."""
+    if not shutil.which("getprop"):
+        return []
+    found = []
+    for name, written in properties.items():
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(["getprop", name], stdin=subprocess.DEVNULL, capture_output=True, timeout=5)
+            value = done.stdout.decode(errors="replace").strip()
+            if value.isprintable() and 0 < len(value) < 80:
+                found.append(written.format(value))
+    return found
+
+
 def _hardware() -> list[str]:
     """Return the names by which the system knows its board and chip."""
-    found = []
+    found = _android(CHIP)
     for path in ("/proc/device-tree/model", "/proc/device-tree/compatible", "/sys/devices/soc0/machine"):
         with contextlib.suppress(OSError):
             found += [one for one in Path(path).read_text(errors="replace").replace("\n", "\0").split("\0") if one]
@@ -216,4 +302,8 @@ def _temperature() -> float | None:
 STEPS = {one.__name__: one for one in (facts, prepare, commit, start, state, stop)}
 
 if __name__ == "__main__":
-    print(json.dumps(STEPS[sys.argv[1]](json.loads(sys.argv[2]))))
+    try:
+        answer = STEPS[sys.argv[1]](json.loads(sys.argv[2]))
+    except OSError as error:
+        answer = {"refused": f"{error.strerror or error}: {error.filename or sys.argv[1]}"}
+    print(json.dumps(answer))

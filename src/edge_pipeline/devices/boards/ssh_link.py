@@ -11,6 +11,9 @@ from edge_pipeline.devices.boards.link import LinkLostError
 
 CONNECT_S = 15.0
 
+ANSWER_MOST = 2**20
+"""Characters that a command may print."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -45,20 +48,23 @@ class SshLink:
         import asyncssh
 
         try:
-            done = await self._connection.run(
-                command, input=text, timeout=time_limit_s, check=False, encoding="utf-8", errors="replace"
-            )
-        except (TimeoutError, asyncssh.TimeoutError) as error:
+            async with (
+                asyncio.timeout(time_limit_s),
+                self._connection.create_process(command, encoding="utf-8", errors="replace") as process,
+            ):
+                process.stdin.write(text)
+                process.stdin.write_eof()
+                said, complained = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+                await process.wait_closed()
+        except TimeoutError as error:
             raise LinkLostError(f"no answer for {time_limit_s:.0f} s") from error
         except (asyncssh.Error, OSError) as error:
             raise LinkLostError(str(error) or type(error).__name__) from error
-        if done.exit_status is None:
+        if process.exit_status is None:
             raise LinkLostError("the connection ended with the command")
-        if done.exit_status != 0:
-            raise DeviceError(
-                f"the command ended with exit status {done.exit_status}: {str(done.stderr).strip()[-600:]}"
-            )
-        return str(done.stdout)
+        if process.exit_status != 0:
+            raise DeviceError(f"the command ended with exit status {process.exit_status}: {complained.strip()[-600:]}")
+        return said
 
     async def send(self, path: str, data: bytes, offset: int) -> None:
         """See `Link`."""
@@ -102,6 +108,23 @@ class SshLink:
         self._connection.close()
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._connection.wait_closed(), 2)
+
+
+async def _read(stream: Any) -> str:
+    """Return all that a command says.
+
+    Raises:
+        DeviceError: it says more than an answer can have; it may never end.
+    """
+    parts: list[str] = []
+    while part := await stream.read(2**16):
+        parts.append(part)
+        if sum(map(len, parts)) > ANSWER_MOST:
+            raise DeviceError(
+                f"the board sent more than the {ANSWER_MOST} characters that an answer can have: {parts[0][:100]!r}",
+                "damaged",
+            )
+    return "".join(parts)
 
 
 async def connect(name: str, address: Address, *, known_hosts: Path, keys: tuple[Path, ...]) -> SshLink:

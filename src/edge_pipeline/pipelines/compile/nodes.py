@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_pipeline.core.types import Artifact, RuntimeName, Target
+from edge_pipeline.devices.aihub.compiling import compile_there
 from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.pipelines.compile.parameters import CompileParameters
 from edge_pipeline.pipelines.isolation import isolated
@@ -27,11 +28,15 @@ def compile(
     device: DeviceSpec,
     subject: str,
 ) -> Artifact:
-    """Return what the target's runtime loads, after graph passes that fit it.
+    """Return what the target's runtime loads, after graph passes that fit it, or as AI Hub makes it.
 
     Raises:
         CompileError: the runtime's compiler refused the model, crashed, or took too much time or memory.
     """
+    if device.kind == "aihub":
+        return compile_there(
+            device, exported, target, options=parameters.hub_options, time_limit_s=parameters.time_limit_s
+        )
     settings = CompileSettings(
         parameters.time_limit_s,
         parameters.memory_limit_mb,

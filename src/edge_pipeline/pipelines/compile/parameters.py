@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from edge_pipeline.devices.aihub.compiling import check_options
 from edge_pipeline.pipelines.base import Parameters
 from edge_pipeline.runtimes.passes.base import check_names
 from edge_pipeline.runtimes.qnn_options import QnnOptions
@@ -13,13 +14,15 @@ class CompileParameters(Parameters):
     """Limits of one compilation in seconds and 10^6 bytes, graph optimizations, options of the NPU's compiler.
 
     `optimizations` lists passes by name, in the order in which they run; `auto` takes those that fit runtime, chip and
-    precision. `kedro edge passes` lists them. They change ONNX models: not those of LiteRT.
+    precision. `kedro edge passes` lists them. They change ONNX models: not those of LiteRT, nor those that AI Hub
+    compiles. `hub_options` are given to AI Hub's compiler, such as `--qairt_version 2.40`.
     """
 
     time_limit_s: float = Field(300.0, gt=0)
     memory_limit_mb: int = Field(8000, ge=600)
     optimizations: Literal["auto"] | tuple[str, ...] = "auto"
     qnn: QnnOptions = QnnOptions()
+    hub_options: str = ""
 
     @field_validator("optimizations", mode="after")
     @classmethod
@@ -28,3 +31,8 @@ class CompileParameters(Parameters):
         if problems:
             raise ValueError("; ".join(problems))
         return value
+
+    @field_validator("hub_options")
+    @classmethod
+    def _options(cls, value: str) -> str:
+        return check_options(value)

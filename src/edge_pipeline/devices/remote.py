@@ -1,10 +1,11 @@
-"""A board behind SSH as a device."""
+"""A board behind a link as a device."""
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from edge_pipeline.core.errors import DeviceError
@@ -12,7 +13,6 @@ from edge_pipeline.core.types import Artifact, Profile
 from edge_pipeline.devices.agent.tensors import Tensors, pack, unpack
 from edge_pipeline.devices.boards.board import Board
 from edge_pipeline.devices.boards.jobs import wait_for
-from edge_pipeline.devices.boards.ssh_link import Address, connect
 from edge_pipeline.devices.measuring import measure
 from edge_pipeline.devices.settings import ProfileSettings
 
@@ -20,33 +20,22 @@ RESULT_MB = 64
 """Most that a profile from a board may have."""
 
 
-class Ssh:
-    """Runs each action as a job of the agent on the board; see `Board`."""
+class Remote:
+    """Runs each action as a job of the agent on the board; see `Board`.
+
+    Args:
+        name: of the board, for messages.
+        kind: of the link.
+        board: returns the board, for one action.
+        chip: what it runs on.
+        note: what must be said beside every result.
+    """
 
     def __init__(
-        self,
-        address: str,
-        *,
-        keys: tuple[Path, ...],
-        known_hosts: Path,
-        folder: str,
-        python: str,
-        cache_mb: int,
-        chip: str | None,
+        self, name: str, kind: str, board: Callable[[], Board], chip: str | None, note: str | None = None
     ) -> None:
-        self._name, self._chip = address, chip
-        place = Address.parse(address)
-
-        def board() -> Board:
-            return Board(
-                address,
-                lambda: connect(address, place, known_hosts=known_hosts, keys=keys),
-                folder=folder,
-                python=python,
-                cache_mb=cache_mb,
-            )
-
-        self._board = board
+        self._name, self._kind, self._board = name, kind, board
+        self._more = {key: value for key, value in {"chip": chip, "note": note}.items() if value}
 
     def describe(self) -> dict[str, str]:
         """Processor, number of CPUs, operating system and chip, as the board tells.
@@ -56,8 +45,8 @@ class Ssh:
         """
         found = self.facts()
         system = f"{found['system']} {found['machine']}"
-        described = {"kind": "ssh", "cpu": str(found["cpu"]), "cpus": str(found["cpus"]), "system": system}
-        return {**described, "chip": self._chip} if self._chip else described
+        described = {"kind": self._kind, "cpu": str(found["cpu"]), "cpus": str(found["cpus"]), "system": system}
+        return {**described, **self._more}
 
     def facts(self) -> dict[str, Any]:
         """Return all that the board tells of itself; see boardside.py.
@@ -84,7 +73,14 @@ class Ssh:
             DeviceError: the board cannot be reached, or the artifact not be loaded or run there, or takes too long.
         """
         for inputs in batches:
-            yield unpack(io.BytesIO(self._act("infer", artifact, inputs, threads, time_limit_s, target)))
+            data = self._act("infer", artifact, inputs, threads, time_limit_s, target)
+            try:
+                outputs = unpack(io.BytesIO(data))
+            except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                raise DeviceError(
+                    f"{target}: what the device '{self._name}' answered are no outputs: {str(error)[:300]}"
+                ) from error
+            yield outputs
 
     def _act(
         self,

@@ -1,0 +1,1 @@
+"""Edge Pipeline: devices of Qualcomm AI Hub."""

@@ -1,0 +1,1 @@
+"""Edge Pipeline: the devices of a team's inventory behind the protocol of Qualcomm AI Hub."""

@@ -1,0 +1,108 @@
+"""Try out a device: does it answer, do its runtimes compute what this machine does, what can it measure?"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge_pipeline.core.errors import EdgePipelineError
+from edge_pipeline.core.types import Artifact, Profile, RuntimeName
+from edge_pipeline.devices.inventory import Device, DeviceSpec, connect, state
+from edge_pipeline.devices.settings import ProfileSettings
+
+if TYPE_CHECKING:
+    from edge_pipeline.devices.agent.tensors import Tensors
+
+AGREE_DB = 80.0
+"""Least SQNR of float outputs of another processor: they differ by rounding only."""
+
+FREE_MB = 200
+"""Free disk, in 10^6 bytes, below which a device is short of it."""
+
+QUICK = ProfileSettings(warmup=5, min_inferences=100, min_seconds=2, idle_seconds=1, time_limit_s=120)
+TIME_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a check found; `ok` is `None` where there was nothing to check."""
+
+    name: str
+    ok: bool | None
+    told: str
+
+
+def selftest(name: str, spec: DeviceSpec) -> Iterator[Step]:
+    """Yield each check as it is done; nothing more once the device does not answer."""
+    begun = time.monotonic()
+    facts = state(spec)
+    if "problem" in facts:
+        yield Step("answers", False, facts["problem"])
+        return
+    what = ", ".join(str(facts[key]) for key in ("cpu", "system", "machine") if facts.get(key))
+    yield Step("answers", True, f"{what}, in {time.monotonic() - begun:.1f} s" + _busy(facts))
+    if "free_mb" in facts:
+        yield Step("disk", facts["free_mb"] >= FREE_MB, f"{facts['free_mb']:,} MB are free")
+    device = connect(spec)
+    for runtime in spec.engines:
+        if runtime.npu:
+            yield Step(runtime.value, None, "the NPU is tried by `kedro run --env npu --pipelines digits`")
+            continue
+        try:
+            model, inputs = _model(runtime)
+            yield _agrees(device, model, inputs, name)
+            yield from _measured(device.profile(model, inputs, QUICK, name), runtime)
+        except EdgePipelineError as error:
+            yield Step(runtime.value, False, str(error))
+
+
+def _busy(facts: dict[str, Any]) -> str:
+    return "; another job is running there" if facts.get("busy") else ""
+
+
+def _model(runtime: RuntimeName) -> "tuple[Artifact, Tensors]":
+    """Return a small network compiled for a runtime, and inputs (8, 3, 32, 32) for it."""
+    import numpy as np
+    import torch
+
+    from edge_pipeline.api import compiled
+    from edge_pipeline.datasets.factory import FactorySamples
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3, stride=2, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 8, 3), torch.nn.Sigmoid()
+    )
+    inputs = np.random.default_rng(0).normal(size=(8, 3, 32, 32)).astype(np.float32)
+    samples = FactorySamples([(one, 0) for one in inputs])
+    return compiled(network, samples, runtime, TIME_LIMIT_S), (inputs,)
+
+
+def _agrees(device: Device, model: Artifact, inputs: "Tensors", name: str) -> Step:
+    from edge_pipeline.core.numerics import IDENTICAL_DB, sqnr_db
+
+    def outputs(one: Device) -> Any:
+        (found,) = one.infer(model, [inputs], threads=1, time_limit_s=TIME_LIMIT_S, target=name)
+        return found[0]
+
+    here, there = outputs(connect(DeviceSpec(kind="host"))), outputs(device)
+    agreement = sqnr_db(here, there) if here.shape == there.shape else 0.0
+    told = "as on this machine" if agreement >= IDENTICAL_DB else f"{agreement:.0f} dB to this machine"
+    return Step(model.details["runtime"], agreement >= AGREE_DB, f"computes {told}")
+
+
+def _measured(profile: Profile, runtime: RuntimeName) -> Iterator[Step]:
+    metrics = profile.metrics
+    told = f"p50 {metrics['latency_p50_ms']:.3f} ms, memory {metrics['peak_memory_mb']:.0f} MB"
+    if "energy_mj" in metrics:
+        told += f", {metrics['energy_mj']:.3g} mJ an inference from {profile.device['power_sensor']}"
+    yield Step(f"{runtime}: measures", True, told)
+    missing = {
+        "power": "energy_mj",
+        "temperature": "temperature_max_c",
+        "CPU frequency": "cpu_frequency_mhz",
+    }
+    absent = [what for what, metric in missing.items() if metric not in metrics]
+    if absent:
+        yield Step(f"{runtime}: cannot measure", None, ", ".join(absent))
+    for warning in profile.warnings:
+        yield Step(f"{runtime}: note", None, warning)
