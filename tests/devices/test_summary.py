@@ -52,6 +52,20 @@ def test_loading_and_first_inference_are_means_and_memory_is_the_largest(summary
     assert (found["peak_memory_mb"], found["model_memory_mb"]) == (60.0, 9.0)
 
 
+def test_what_a_device_does_not_tell_is_left_out(summary: Summarise) -> None:
+    found = summary(repeat(first_inference_ms=None, peak_memory_mb=0.0, baseline_memory_mb=0.0))
+    assert not {
+        "first_inference_ms",
+        "peak_memory_mb",
+        "model_memory_mb",
+        "latency_spread_pct",
+    } & set(found.metrics)
+    assert found.warnings == ()
+    assert summary(repeat(baseline_memory_mb=0.0)).metrics.keys() & {"peak_memory_mb", "model_memory_mb"} == {
+        "peak_memory_mb"
+    }
+
+
 def test_the_size_is_that_of_the_artifact_in_millions_of_bytes(summary: Summarise, artifact: Artifact) -> None:
     assert summary(repeat(), repeat()).metrics["size_mb"] == artifact.size_bytes / 1e6
 

@@ -37,7 +37,7 @@ def test_its_targets_finish_beside_those_of_this_machine(
         rows = {row["target"]: row for row in csv.DictReader(file)}
     assert sorted(rows) == names
     assert rows[names[0]]["accuracy"] == rows[names[1]]["accuracy"]
-    profile = json.loads((reports / "arm_board-onnx-w8a8" / "profile.json").read_text())
+    profile = json.loads((reports / "arm_board-onnx-w8a8" / "profile.json").read_text())["record"]
     assert profile["device"]["system"].endswith("aarch64") and profile["device"]["note"] == VIRTUAL
     statuses = project.statuses()
     assert [statuses[name] for name in names] == ["FINISHED", "FINISHED"]

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 from qai_hub import public_api_pb2 as pb
 
 from edge_pipeline.core.errors import CompileError, DeviceError
@@ -65,6 +66,33 @@ def test_a_model_that_is_none(hub: Any, client: Any, host: Any, tmp_path: Path) 
     job = client.submit_compile_job(str(path), device=host)
     said = message(hub, job, pb.JOB_FAILURE_TYPE_MODEL_INVALID)
     assert said == "'broken.onnx': model.onnx is truncated or not an ONNX file; export it again"
+
+
+def _endless(path: Path) -> None:
+    """Write a model with a loop that does not end in a lifetime."""
+
+    def tensor(name: str, kind: int = TensorProto.FLOAT, shape: tuple[int, ...] = (1, 2)) -> Any:
+        return helper.make_tensor_value_info(name, kind, shape)
+
+    step = [helper.make_node("Neg", ["state"], ["next"]), helper.make_node("Identity", ["more"], ["again"])]
+    given = [tensor("count", TensorProto.INT64, ()), tensor("more", TensorProto.BOOL, ()), tensor("state")]
+    inside = helper.make_graph(step, "inside", given, [tensor("again", TensorProto.BOOL, ()), tensor("next")])
+    times = helper.make_tensor("times", TensorProto.INT64, (), [2**62])
+    loop = helper.make_node("Loop", ["times", "", "x"], ["y"], body=inside)
+    graph = helper.make_graph([loop], "endless", [tensor("x")], [tensor("y")], [times])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def test_a_model_that_never_ends_does_not_hold_the_hub(
+    hub: Any, client: Any, host: Any, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _endless(tmp_path / "endless.onnx")
+    with monkeypatch.context() as patched:
+        patched.setattr("edge_pipeline.hub.models.CHECK_S", 4.0)
+        job = client.submit_compile_job(str(tmp_path / "endless.onnx"), device=host)
+        said = message(hub, job, pb.JOB_FAILURE_TYPE_MODEL_INVALID)
+    assert said == "'endless.onnx' cannot be loaded and run once: it was stopped after its time limit of 4 s"
+    assert client.submit_compile_job(str(network), device=host).wait(timeout=60).success
 
 
 def test_a_shape_that_is_not_the_models(hub: Any, client: Any, host: Any, network: Path) -> None:

@@ -1,6 +1,7 @@
 """What a hub keeps when it ends, and how its jobs share the devices."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_jobs_of_one_device_run_one_after_the_other(
     assert all(job.wait(timeout=60).success for job in jobs)
     records = [record(hub, job) for job in jobs]
     assert records[1].creation_time.ToNanoseconds() < records[0].completion_time.ToNanoseconds(), "they had to wait"
-    times = [time.ToNanoseconds() for one in records for time in (one.start_time, one.completion_time)]
+    times = [when.ToNanoseconds() for one in records for when in (one.start_time, one.completion_time)]
     assert times == sorted(times)
 
 
@@ -101,6 +102,25 @@ def test_boards_work_at_the_same_time(start_hub: Any, network: Path, monkeypatch
     client = start_hub(devices=boards).client()
     jobs = [client.submit_profile_job(str(network), device=qai_hub.Device(name)) for name in boards]
     assert [job.wait(timeout=30).message for job in jobs] == ["met", "met"]
+
+
+def test_a_board_does_one_job_at_a_time(start_hub: Any, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import qai_hub
+
+    from edge_pipeline.devices.retry import Retrying
+
+    free = threading.Semaphore(1)
+
+    def alone(*_: Any) -> Any:
+        found = free.acquire(blocking=False)
+        time.sleep(0.3)
+        free.release()
+        raise StorageError("alone" if found else "not alone")
+
+    monkeypatch.setattr(Retrying, "profile", alone)
+    client = start_hub(devices={"one": DeviceSpec(kind="ssh", address="edge@one")}).client()
+    jobs = [client.submit_profile_job(str(network), device=qai_hub.Device("one")) for _ in range(3)]
+    assert [job.wait(timeout=30).message for job in jobs] == ["alone"] * 3
 
 
 def test_datasets_are_deleted_when_their_time_is_over(start_hub: Any, images: list[Any]) -> None:

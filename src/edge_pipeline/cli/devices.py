@@ -6,6 +6,7 @@ import click
 
 from edge_pipeline.cli.add_device import add
 from edge_pipeline.cli.check_device import check
+from edge_pipeline.cli.hub_devices import list_hub_devices
 from edge_pipeline.cli.list_devices import list_devices
 
 
@@ -22,8 +23,9 @@ class _Listing(click.Group):
 
 
 @click.group("devices", cls=_Listing, invoke_without_command=True, commands={"add": add, "check": check})
+@click.option("--hub", is_flag=True, help="List the devices of your account at AI Hub instead.")
 @click.pass_context
-def command(ctx: click.Context, /, **_: Any) -> None:
+def command(ctx: click.Context, /, hub: bool, **_: Any) -> None:
     """List the devices of devices.yml, or those that are named: what they are and whether they answer.
 
     \b
@@ -31,6 +33,11 @@ def command(ctx: click.Context, /, **_: Any) -> None:
     kedro edge devices rb3                  one of them
     kedro edge devices add ssh://edge@rb3   look at a board, and add it to devices.yml
     kedro edge devices check rb3            run small models on it
+    kedro edge devices --hub                all that your account at AI Hub has
     """  # noqa: D301 - click's mark of lines that stay
-    if ctx.invoked_subcommand is None:
+    if hub and ctx.invoked_subcommand:
+        raise click.UsageError("--hub lists all devices of AI Hub: leave out what comes after it")
+    if hub:
+        list_hub_devices()
+    elif ctx.invoked_subcommand is None:
         ctx.invoke(list_devices, names=())

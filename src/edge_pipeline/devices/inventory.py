@@ -26,7 +26,7 @@ BOARDS = {"ssh": "~/.cache/edge-pipeline", "adb": "/data/local/tmp/edge-pipeline
 
 SSH_ALONE = {"keys", "known_hosts"}
 
-VIRTUAL = "emulated: its times say nothing about a chip"
+VIRTUAL = "emulated: its times and memory say nothing about a chip"
 HUB_ALONE = {"hub_device", "os"}
 HUB_TOO = {"folder", "runtimes"}
 
@@ -44,7 +44,7 @@ class DeviceSpec(BaseModel):
 
     For both: `python` is the board's command; `folder` what it keeps files in, at most `cache_mb` (10^6 bytes);
     `runtimes` those that are installed there; `retry` when an action is tried again; `virtual` tells that an emulator
-    stands in for the hardware, so that its times are not a chip's.
+    stands in for the hardware, so that its times and memory are not a chip's.
 
     For `aihub`, a device of Qualcomm AI Hub: `hub_device` is its name there, or an attribute such as
     `chipset:qualcomm-qcs8550-proxy`, of which the Hub chooses one; `os` the version of its operating system; `folder`

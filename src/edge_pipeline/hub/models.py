@@ -1,5 +1,6 @@
 """Between the models of the protocol, which are files, and artifacts."""
 
+import json
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -9,13 +10,16 @@ from typing import Any
 import onnx
 from qai_hub import public_api_pb2 as pb
 
-from edge_pipeline.core.errors import ModelError
+from edge_pipeline.core.child import ChildError, run_child
 from edge_pipeline.core.interface import Interface, Raw
 from edge_pipeline.core.types import Artifact, Precision, RuntimeName, Target, TensorSpec
 from edge_pipeline.hub.errors import JobError
 
 UNPACKED_BYTES = 2**32
 """Most that the files of a zipped model may have."""
+
+CHECK_S = 300.0
+"""Time that an uploaded model has to be loaded and run once."""
 
 TYPES = {
     RuntimeName.ONNX: pb.MODEL_TYPE_ONNX,
@@ -38,23 +42,14 @@ def exported(path: Path, record: pb.Model, shapes: Mapping[str, tuple[int, ...]]
     Raises:
         JobError: it is no ONNX model, or none that can be run.
     """
-    from edge_pipeline.models.onnx_file import is_quantized, load_onnx, tensors
+    from edge_pipeline.models.onnx_file import is_quantized, tensors
 
     if record.model_type != pb.MODEL_TYPE_ONNX:
         found = pb.ModelType.Name(record.model_type).removeprefix("MODEL_TYPE_").lower()
         raise JobError(
             pb.JOB_FAILURE_TYPE_UNSUPPORTED, f"this hub takes ONNX models, float or QDQ; '{record.name}' is {found}"
         )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        source = _unpacked(path, folder) if record.is_directory else folder / "model.onnx"
-        if not record.is_directory:
-            source.symlink_to(path.resolve())
-        try:
-            content = load_onnx(source, shapes)
-        except ModelError as error:
-            said = str(error).replace(f"{source.parent}/", "")
-            raise JobError(pb.JOB_FAILURE_TYPE_MODEL_INVALID, f"'{record.name}': {said}") from error
+    content = _checked(path, record, shapes)
     inputs, outputs = tensors(content)
     interface = Interface(inputs=inputs, outputs=outputs, preprocessing=None, postprocessing=Raw())
     details = {"interface": interface.model_dump(mode="json"), "quantized": is_quantized(content)}
@@ -145,6 +140,33 @@ def note(record: pb.Model, artifact: Artifact, zipped: bool) -> None:
     for key, value in facts.items():
         if value is not None:
             record.metadata.entries[key] = str(value)
+
+
+def _checked(path: Path, record: pb.Model, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
+    """Return what `load_onnx` makes of an upload, in a process of its own.
+
+    Raises:
+        JobError: it finds something wrong, crashes, or takes too long.
+    """
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as own:
+        if record.is_directory:
+            source = _unpacked(path, Path(name))
+        else:
+            source = Path(name) / "model.onnx"
+            source.symlink_to(path.resolve())
+        places = {key: Path(own) / key for key in ("request", "result", "problem")}
+        request = {"source": str(source), "shapes": shapes, **{key: str(place) for key, place in places.items()}}
+        places["request"].write_text(json.dumps(request))
+        try:
+            run_child("edge_pipeline.hub.checking", [str(places["request"])], time_limit_s=CHECK_S)
+        except ChildError as error:
+            raise JobError(
+                pb.JOB_FAILURE_TYPE_MODEL_INVALID, f"'{record.name}' cannot be loaded and run once: {error}"
+            ) from error
+        if places["problem"].is_file():
+            said = places["problem"].read_text(encoding="utf-8").replace(f"{source.parent}/", "")
+            raise JobError(pb.JOB_FAILURE_TYPE_MODEL_INVALID, f"'{record.name}': {said}")
+        return places["result"].read_bytes()
 
 
 def _unpacked(path: Path, folder: Path) -> Path:

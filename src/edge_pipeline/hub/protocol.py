@@ -63,7 +63,7 @@ class Request:
         Raises:
             RefusedError: it is none of this kind.
         """
-        from google.protobuf.message import DecodeError
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
         try:
             return kind.FromString(self.content)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Hub:
         """Return the official client."""
         import qai_hub
 
-        return qai_hub.Client()
+        return qai_hub.Client(config=qai_hub.ClientConfig(self.token, self.address, self.address))
 
     def jobs(self) -> list[str]:
         """Return the names of all jobs, newest first."""
@@ -67,13 +67,14 @@ def limits() -> dict[str, int]:
     return {}
 
 
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> Iterator[Hub]:
+@contextmanager
+def served(folder: Path, **limits: int) -> Iterator[Hub]:
+    """Serve a hub whose client's file is beside `folder`."""
     from edge_pipeline.hub.serve import Hub as Server
 
     devices = {"host": DeviceSpec(kind="host"), "npu": DeviceSpec(kind="htp_emulator", chip="QCS8550")}
     with ExitStack() as stack:
-        server = Server(tmp_path / "hub", devices, **limits)
+        server = Server(folder, devices, **limits)
         thread = server.start()
 
         def end() -> None:
@@ -82,16 +83,22 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int])
             assert not thread.is_alive()
 
         stack.callback(end)
-        found = Hub(server, tmp_path / "hub")
+        found = Hub(server, folder)
         found.configure(server.token)
-        monkeypatch.setenv("QAIHUB_CLIENT_INI", str(found.ini))
-        monkeypatch.delenv("QAIHUB_API_TOKEN", raising=False)
         for _ in range(200):
             try:
                 requests.get(server.address, timeout=1)
                 break
             except requests.ConnectionError:
                 time.sleep(0.02)
+        yield found
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> Iterator[Hub]:
+    with served(tmp_path / "hub", **limits) as found:
+        monkeypatch.setenv("QAIHUB_CLIENT_INI", str(found.ini))
+        monkeypatch.delenv("QAIHUB_API_TOKEN", raising=False)
         yield found
 
 

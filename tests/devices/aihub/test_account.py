@@ -1,4 +1,4 @@
-"""The token of the account: where it comes from, what is said where it is missing or wrong, and that it stays secret."""
+"""The token of the account: where it comes from, what is said where it is missing or wrong, that it stays secret."""
 
 import logging
 import traceback
@@ -74,7 +74,7 @@ def test_a_hub_that_repeats_the_token_in_its_message_does_not_make_us_show_it(
 def test_a_hub_that_is_not_there_is_told(hub: Hub, device: DeviceSpec) -> None:
     hub.ini.write_text(hub.ini.read_text().replace(hub.address, "http://127.0.0.1:1"))
     with pytest.raises(
-        DeviceError, match="AI Hub at http://127.0.0.1:1 does not answer: .*Check the network"
+        DeviceError, match=r"AI Hub at http://127\.0\.0\.1:1 does not answer: .*Check the network"
     ) as raised:
         connect(device).describe()
     assert raised.value.trouble == "unreachable"

@@ -74,15 +74,15 @@ def test_options_of_the_hubs_compiler_are_checked(options: str, told: str) -> No
     found = problem(CLOUD, {"hub_options": options})
     assert found.startswith("parameters: digits.compile.hub_options: ")
     assert told in found
-    assert project(CLOUD, {"hub_options": " --qairt_version 2.40 "}).parameters["digits"].compile_.hub_options == (
+    assert project(CLOUD, {"hub_options": " --qairt_version 2.40 "}).parameters["digits"].compile.hub_options == (
         "--qairt_version 2.40"
     )
 
 
 def test_a_model_that_stays_on_the_premises_has_no_device_of_the_hub() -> None:
     assert problem(CLOUD, on_premises=True) == (
-        "models.yml: digits.on_premises: the device 'cloud' is of the kind 'aihub', which would move weights and images "
-        "off the premises; leave it out of targets.devices"
+        "models.yml: digits.on_premises: the device 'cloud' is of the kind 'aihub', which would move weights and "
+        "images off the premises; leave it out of targets.devices"
     )
     assert project({"kind": "ssh", "address": "edge@192.0.2.7"}, on_premises=True).models["digits"].on_premises
     assert not project(CLOUD).models["digits"].on_premises

@@ -100,13 +100,17 @@ def test_tflite_is_made_there_and_runs_there(
 
 
 @pytest.mark.slow
-def test_a_context_binary_is_made_for_the_npu_of_a_device_chosen_by_its_chipset(
-    hub: Hub, device: DeviceSpec, exported: dict[Precision, Artifact], images: Any
+@pytest.mark.parametrize(
+    ("runtime", "opened"), [("qnn_context_binary", "model.bin"), ("precompiled_qnn_onnx", "model.onnx")]
+)
+def test_npu_runtimes_are_made_for_a_device_chosen_by_its_chipset(
+    hub: Hub, device: DeviceSpec, exported: dict[Precision, Artifact], images: Any, runtime: str, opened: str
 ) -> None:
     pytest.importorskip("onnxruntime_qnn")
     npu = device.model_copy(update={"hub_device": "chipset:qualcomm-qcs8550"})
-    artifact = compile_there(npu, exported[Precision.W8A8], target("qnn_context_binary", "w8a8"))
-    assert list(artifact.files) == ["model.bin"]
+    artifact = compile_there(npu, exported[Precision.W8A8], target(runtime, "w8a8"))
+    assert artifact.details["model"] == opened
+    assert len(artifact.files) == (1 if opened == "model.bin" else 2)
     assert artifact.details["hub"]["device"] == "npu"
     assert artifact.details["qairt"]
     (found,) = infer(npu, artifact, tuple(one[:2] for one in images))

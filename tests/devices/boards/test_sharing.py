@@ -21,6 +21,7 @@ def artifact(onnx_compiled: dict[Precision, Artifact]) -> Artifact:
     return onnx_compiled[Precision.W8A8]
 
 
+@pytest.mark.slow
 def test_both_finish_and_the_second_says_that_it_waits(
     wrapped: Callable[..., DeviceSpec],
     artifact: Artifact,

@@ -106,7 +106,7 @@ def _job(name: str, model: str, device: "pb.Device", options: str) -> "pb.Job":
 
     job = pb.CompileJob(name=name, options=options)
     job.model.model_id = model
-    job.devices.devices.add(name=device.name, os=device.os)
+    job.devices.devices.append(device)
     return pb.Job(compile_job=job)
 
 
@@ -136,7 +136,7 @@ def _check_interface(model: "pb.Model", exported: Artifact, target: Target, page
     ):
         found = [_shown(one.tensor_type.shape, one.tensor_type.dtype) for one in told.types]
         wanted = [f"{one.dtype} {one.shape}" for one in known]
-        if found and found != wanted:
+        if found and sorted(found) != sorted(wanted):
             raise DeviceError(
                 f"{target.name}: the {side} of the compiled model are {'; '.join(found)}, those of the exported one "
                 f"{'; '.join(wanted)}. Leave options that change them out of `compile.hub_options`. Page: {page}"
@@ -154,6 +154,6 @@ def _versions(model: "pb.Model") -> dict[str, Any]:
     """Return the version of Qualcomm's tools that the Hub tells of a model."""
     from qai_hub import public_api_pb2 as pb
 
-    known = {one.key: one.value for one in model.metadata.entries}
+    known = dict(model.metadata.entries)
     found = known.get(pb.MODEL_METADATA_KEY_QAIRT_SDK_VERSION) or known.get(pb.MODEL_METADATA_KEY_QNN_SDK_VERSION)
     return {"qairt": found} if found else {}

@@ -113,8 +113,7 @@ class _Job:
         key = key_of(kind, uploads.content_key(self._artifact.files), content, where, options)
 
         def make(name: str) -> pb.Job:
-            device = pb.Device(name=self.device.name, os=self.device.os)
-            job = pb.InferenceJob(name=name, device=device, options=options, is_profiling_on=kind == "profile")
+            job = pb.InferenceJob(name=name, device=self.device, options=options, is_profiling_on=kind == "profile")
             job.model.model_id, job.dataset.dataset_id = model, data
             return pb.Job(inference_job=job)
 
