@@ -75,6 +75,7 @@ class Remote:
         for inputs in batches:
             data = self._act("infer", artifact, inputs, threads, time_limit_s, target)
             try:
+                _check_size(data, _most(artifact, inputs))
                 outputs = unpack(io.BytesIO(data))
             except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
                 raise DeviceError(
@@ -104,9 +105,7 @@ class Remote:
             "result": result,
             **more,
         }
-        limit = RESULT_MB * 10**6
-        if action == "infer":
-            limit = 8 * len(inputs[0]) * sum(prod(tensor.shape) for tensor in artifact.outputs) + 2**20
+        limit = _most(artifact, inputs) if action == "infer" else RESULT_MB * 10**6
         contents = {**artifact.files, "inputs.npz": packed.getvalue()}
         try:
             found = wait_for(self._board().run(request, contents, result, limit, time_limit_s))
@@ -115,3 +114,16 @@ class Remote:
         except (DeviceError, ValueError) as error:
             raise DeviceError(f"{target}: {action} failed on the device '{self._name}': {error}") from error
         return found
+
+
+def _most(artifact: Artifact, inputs: Tensors) -> int:
+    """Return the most bytes that the outputs for `inputs` can have."""
+    return 8 * len(inputs[0]) * sum(prod(tensor.shape) for tensor in artifact.outputs) + 2**20
+
+
+def _check_size(data: bytes, most: int) -> None:
+    """Refuse outputs that would fill this machine's memory once unpacked; raises `ValueError`."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > most:
+        raise ValueError(f"they have {size} bytes unpacked, more than the {most} that are expected")

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from edge_pipeline.core.errors import CompileError, ConfigError, ModelError
+from edge_pipeline.core.errors import CompileError, ConfigError, DeviceError, ModelError
 from edge_pipeline.core.plugins import load_callable
 from edge_pipeline.core.types import Target
 from edge_pipeline.datasets.spec import CityscapesSpec, CocoSpec, DatasetSpec, ImageFolderSpec, YoloTextSpec
+from edge_pipeline.devices.aihub.client import open_client
 from edge_pipeline.models.recipes import missing_extra
 from edge_pipeline.models.spec import CustomSpec
 from edge_pipeline.pipelines.config import Project
@@ -29,7 +30,7 @@ def check(project: Project, outputs: Collection[str], targets: Iterable[Target])
         *_missing_files(project, outputs),
         *_missing_extras(project, outputs),
         *_missing_objects(project, outputs),
-        *_missing_packages(targets),
+        *_missing_packages(project, targets),
     ]
     if problems:
         raise ConfigError(problems)
@@ -90,9 +91,17 @@ def _missing_extras(project: Project, outputs: Collection[str]) -> Iterator[str]
             )
 
 
-def _missing_packages(targets: Iterable[Target]) -> Iterator[str]:
-    names = dict.fromkeys(target.runtime for target in targets)
-    for name in names:
+def _missing_packages(project: Project, targets: Iterable[Target]) -> Iterator[str]:
+    """AI Hub compiles there: its targets need no packages of runtimes here, but an account."""
+    targets = list(targets)
+    hub = [name for name, device in project.devices.items() if device.kind == "aihub"]
+    on_hub = list(dict.fromkeys(target.device for target in targets if target.device in hub))
+    if on_hub:
+        try:
+            open_client()
+        except DeviceError as error:
+            yield f"devices.yml: {', '.join(on_hub)}: {error}"
+    for name in dict.fromkeys(target.runtime for target in targets if target.device not in hub):
         try:
             check_packages() if name.npu else packages(name)
         except CompileError as error:

@@ -39,6 +39,21 @@ def test_a_damaged_file_of_the_client_is_told_without_what_is_in_it(hub: Hub, de
     assert WRONG not in "".join(traceback.format_exception(raised.value))
 
 
+def test_a_run_without_a_token_is_refused_before_anything_runs(hub: Hub, tmp_path: Path) -> None:
+    from edge_pipeline.core.errors import ConfigError
+    from edge_pipeline.hooks.preflight import check
+    from edge_pipeline.pipelines.config import parse
+
+    targets = {"devices": ["cloud"], "runtimes": ["qnn_context_binary"], "precisions": ["w8a8"]}
+    models = {"digits": {"recipe": "classifier", "targets": targets}}
+    devices = {"cloud": {"kind": "aihub", "hub_device": "npu"}}
+    project = parse(tmp_path, models, devices, {}, {})
+    check(project, ["digits.scorecard"], project.targets("digits"))
+    hub.ini.unlink()
+    with pytest.raises(ConfigError, match=r"devices\.yml: cloud: there is no token for AI Hub"):
+        check(project, ["digits.scorecard"], project.targets("digits"))
+
+
 def test_a_wrong_token_is_told_and_never_shown(hub: Hub, device: DeviceSpec, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     hub.configure(WRONG)

@@ -75,6 +75,7 @@ def test_a_profile_has_every_inference_time_and_our_percentiles(
     assert found.device["page"].endswith(f"/jobs/{job.job_id}/")
 
 
+@pytest.mark.slow
 def test_measuring_again_is_a_new_job_and_inference_of_the_same_is_not(
     hub: Hub, device: DeviceSpec, exported: dict[Precision, Artifact], images: Any
 ) -> None:

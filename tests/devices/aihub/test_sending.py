@@ -21,6 +21,7 @@ def artifact(hub: Hub, device: DeviceSpec, exported: dict[Precision, Artifact]) 
     return compile_there(device, exported[Precision.FLOAT])
 
 
+@pytest.mark.slow
 def test_a_dataset_that_expires_is_sent_again(hub: Hub, device: DeviceSpec, artifact: Artifact, images: Any) -> None:
     def profile() -> Any:
         return connect(device).profile(artifact, images, ProfileSettings(warmup=1), "digits@cloud/onnx/float")

@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,14 @@ def test_an_answer_that_is_lost_after_the_job_was_made_makes_no_second(
     assert compile_there(device, source).files
     assert hub.faults.take("POST", "/api/v1/jobs") is None, "it happened"
     assert len(hub.jobs()) == 1
+
+
+def test_the_same_thing_asked_for_twice_at_once_is_one_job(hub: Hub, device: DeviceSpec, source: Artifact) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(lambda _: compile_there(device, source).hash, range(3)))
+    assert len(set(made)) == 1
+    assert len(hub.jobs()) == 1
+    assert hub.count("models") == 2, "sent once, made once"
 
 
 def test_a_hub_that_takes_no_more_requests_is_asked_again(hub: Hub, device: DeviceSpec, source: Artifact) -> None:
@@ -95,6 +105,22 @@ def test_a_failed_job_is_told_with_its_page_and_is_tried_again_when_asked_for_ag
         assert len(hub.jobs()) == count
 
 
+def test_every_type_of_failure_is_told_with_advice(
+    hub: Hub, device: DeviceSpec, source: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qai_hub import public_api_pb2 as pb
+
+    from edge_pipeline.hub import jobs
+
+    for word, value in [*pb.JobFailureType.items(), ("JOB_FAILURE_TYPE_UNKNOWN", 99)]:
+        monkeypatch.setattr(jobs, "_failure", lambda _, value=value: value)
+        with pytest.raises(CompileError) as raised:
+            compile_there(device, source, options="--no_such_option 1")
+        kind = word.removeprefix("JOB_FAILURE_TYPE_").lower().replace("_", " ")
+        assert f"failed on AI Hub ({kind}): the option" in str(raised.value)
+        assert re.search(r"Its page: \S+\. What to do: .{20}", str(raised.value))
+
+
 def test_a_state_that_this_client_does_not_know_is_waited_through(
     hub: Hub, device: DeviceSpec, source: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +174,11 @@ def test_a_job_that_takes_too_long_is_taken_up_by_the_next_run(
 
 
 def test_ctrl_c_ends_waiting_at_once_and_the_next_run_takes_up_the_job(
-    hub: Hub, device: DeviceSpec, source: Artifact, monkeypatch: pytest.MonkeyPatch
+    hub: Hub,
+    device: DeviceSpec,
+    source: Artifact,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     import asyncio
     import threading
@@ -177,6 +207,7 @@ def test_ctrl_c_ends_waiting_at_once_and_the_next_run_takes_up_the_job(
     boards.allow()
     assert not thread.is_alive()
     assert isinstance(ended[0], asyncio.CancelledError)
+    assert "goes on at AI Hub" in caplog.text and f"{hub.address}/jobs/j" in caplog.text
     monkeypatch.setattr(jobs, "FIRST_POLL_S", 0.05)
     assert compile_there(device, source).files
     assert len(hub.jobs()) == 1

@@ -55,6 +55,14 @@ def test_outputs_that_are_none(wrapped: Wrapped, artifact: Artifact, images: Any
     assert expected in refused(outputs, wrapped(agent=f"{made}; exit 0"), artifact, images[:2])
 
 
+def test_outputs_that_would_fill_the_memory_are_not_unpacked(
+    wrapped: Wrapped, board: DeviceSpec, artifact: Artifact, images: Any
+) -> None:
+    code = "import numpy; numpy.savez_compressed(open('result.npz', 'wb'), numpy.zeros(50_000_000))"
+    told = refused(outputs, wrapped(agent=f'{board.python} -c "{code}"; exit 0'), artifact, images[:2])
+    assert "400000128 bytes unpacked, more than the" in told
+
+
 @pytest.mark.parametrize(
     ("made", "expected"),
     [("echo hello > result.json", "Expecting value"), ("echo '{}' > result.json", "no measurement")],

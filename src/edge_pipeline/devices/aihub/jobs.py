@@ -1,5 +1,7 @@
 """Jobs of a Hub: each is submitted once, whatever happens to the answer, and waited for."""
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -174,6 +176,13 @@ def _ended(client: Client, name: str, step: str, time_limit_s: float) -> "pb.Job
             advance(step, 0, state.lower().replace("_", " "))
             pause(poll)
             poll = min(LONGEST_POLL_S, 1.5 * poll)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        logging.getLogger(__name__).warning(
+            "the job %s goes on at AI Hub, whose client cannot cancel it; the next run takes it up. Its page: %s",
+            name,
+            client.page(name),
+        )
+        raise
     finally:
         for listener in listeners:
             listener.ended(step)
