@@ -1,6 +1,6 @@
 """What the unit tests share; costly things are made once."""
 
-import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -54,6 +54,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return f"{file} {test[test.find('[') :]}" if file.endswith("test_models.py") else file
 
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def absl_leaves_the_captured_stream_open() -> None:
+    """Give absl's handler the real standard error.
+
+    It keeps the stream it found when it was imported, here pytest's, and closes it when logging is configured while
+    another stands in its place: every test after that one would fail.
+    """
+    if importlib.util.find_spec("absl") is not None:
+        import absl.logging
+
+        absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 def made(result: Any) -> Any:
