@@ -70,6 +70,10 @@ class RecordRefusedError(TrackingError):
     """MLflow answers, but does not take one record."""
 
 
+class ReleaseError(EdgePipelineError):
+    """A release cannot be made, promoted or rolled back."""
+
+
 class TargetsFailedError(EdgePipelineError):
     """At least one target failed; the others were finished."""
 

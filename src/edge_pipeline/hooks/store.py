@@ -40,7 +40,7 @@ class Store:
 
     def __init__(self, uri: str, experiment: str, root: Path) -> None:
         self.uri = uri
-        with self._errors():
+        with self.errors():
             for name, value in (("MAX_RETRIES", "2"), ("TIMEOUT", "15"), ("BACKOFF_FACTOR", "1")):
                 os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
             os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -49,26 +49,26 @@ class Store:
             for name in ("alembic", "urllib3", "mlflow"):
                 logging.getLogger(name).setLevel(logging.ERROR)
 
-            self._client: Any = MlflowClient(uri, registry_uri=uri)
-            found = self._client.get_experiment_by_name(experiment)
+            self.client: Any = MlflowClient(uri, registry_uri=uri)
+            found = self.client.get_experiment_by_name(experiment)
             local = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
             self._experiment: str = (
                 found.experiment_id
                 if found
-                else self._client.create_experiment(experiment, artifact_location=local, tags=_TRAINING_PAGE)
+                else self.client.create_experiment(experiment, artifact_location=local, tags=_TRAINING_PAGE)
             )
 
     def begin(self, name: str, params: Mapping[str, str], tags: Mapping[str, str], started: int) -> str:
         """Create a run with status RUNNING and return its id. The tags say which process it belongs to."""
         from mlflow.entities import Param
 
-        with self._errors():
-            run = self._client.create_run(
+        with self.errors():
+            run = self.client.create_run(
                 self._experiment, start_time=started, tags={**tags, **process_tags()}, run_name=name
             )
             typed = [Param(key, value[:6000]) for key, value in params.items()]
             for start in range(0, len(typed), _PARAMS):
-                self._client.log_batch(run.info.run_id, params=typed[start : start + _PARAMS])
+                self.client.log_batch(run.info.run_id, params=typed[start : start + _PARAMS])
             return str(run.info.run_id)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
@@ -76,8 +76,8 @@ class Store:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        with self._errors():
-            self._client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in metrics.items()])
+        with self.errors():
+            self.client.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v in metrics.items()])
 
     def complete(self, record: RunRecord, logged_steps: int = 0) -> str:
         """Log all of `record` and close its run; return the run's id.
@@ -100,10 +100,10 @@ class Store:
             for key, value, step in record.metrics
             if not 0 < step <= logged_steps
         ]
-        with self._errors(of_record=True):
+        with self.errors(of_record=True):
             for start in range(0, len(metrics), _BATCH):
-                self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
-            self._client.log_batch(run_id, tags=[RunTag(k, v[:5000]) for k, v in record.tags.items()])
+                self.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+            self.client.log_batch(run_id, tags=[RunTag(k, v[:5000]) for k, v in record.tags.items()])
             self._log_dataset(run_id, record)
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in record.files.items():
@@ -111,7 +111,7 @@ class Store:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(content)
                 if record.files:
-                    self._client.log_artifacts(run_id, folder)
+                    self.client.log_artifacts(run_id, folder)
         for name, columns in record.tables.items():
             self.log_table(run_id, name, columns)
         self.close(run_id, record.status, record.ended)
@@ -120,9 +120,9 @@ class Store:
     def _knows(self, run_id: str) -> bool:
         from mlflow.exceptions import MlflowException
 
-        with self._errors():
+        with self.errors():
             try:
-                self._client.get_run(run_id)
+                self.client.get_run(run_id)
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return False
@@ -138,32 +138,33 @@ class Store:
             kind = record.params["dataset.type"]
             source = record.params.get("dataset.path", kind)
             used = Dataset(kind, digest[:8], "local", json.dumps({"uri": source}))
-            self._client.log_inputs(run_id, [DatasetInput(used)])
+            self.client.log_inputs(run_id, [DatasetInput(used)])
 
     def log_table(self, run_id: str, name: str, columns: Mapping[str, list[Any]]) -> None:
         """Log a table, which MLflow shows as one."""
-        with self._errors():
-            self._client.log_table(run_id, {key: list(values) for key, values in columns.items()}, f"{name}.json")
+        with self.errors():
+            self.client.log_table(run_id, {key: list(values) for key, values in columns.items()}, f"{name}.json")
 
     def close(self, run_id: str, status: str, ended: int | None = None) -> None:
         """Set the final status: FINISHED, FAILED or KILLED."""
-        with self._errors():
-            self._client.set_terminated(run_id, status, ended)
+        with self.errors():
+            self.client.set_terminated(run_id, status, ended)
 
     def reap(self) -> int:
         """Set runs of processes that died without a word on this machine to KILLED; return how many."""
         host = process_tags()["process.host"]
-        with self._errors():
-            running = self._client.search_runs(
+        with self.errors():
+            running = self.client.search_runs(
                 [self._experiment], f"attributes.status = 'RUNNING' and tags.`process.host` = '{host}'"
             )
             dead = [run for run in running if not _alive(run.data.tags)]
             for run in dead:
-                self._client.set_terminated(run.info.run_id, "KILLED")
+                self.client.set_terminated(run.info.run_id, "KILLED")
         return len(dead)
 
     @contextlib.contextmanager
-    def _errors(self, *, of_record: bool = False) -> Iterator[None]:
+    def errors(self, *, of_record: bool = False) -> Iterator[None]:
+        """Turn what MLflow raises into a `TrackingError`."""
         try:
             yield
         except Exception as error:
