@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edge_pipeline.core.errors import ReleaseError, StorageError, TrackingError
-from edge_pipeline.hooks.registry import BUNDLE, CONTENT, EVIDENCE, FOLDER, Registry, zipped
+from edge_pipeline.hooks.registry import BUNDLE, EVIDENCE, FOLDER, Draft, Registry, zipped
 from edge_pipeline.pipelines.config import TrackingSpec
 
 
@@ -26,7 +26,9 @@ def challenge(registry: Registry, make_record: Any, tmp_path: Path) -> Any:
         (folder / "host-onnx-float" / "profile.json").write_text(word)
         files = {f"{FOLDER}/{BUNDLE}": word.encode(), f"{FOLDER}/{EVIDENCE}": zipped(folder)}
         record = make_record(name="digits/release", files=files, tables={})
-        return registry.challenge("digits", record, {CONTENT: word}, f"# Card of {word}")
+        return registry.challenge(
+            "digits", word, lambda number: Draft(record, {"number": str(number)}, f"# Card of {word}")
+        )
 
     return add
 
@@ -49,6 +51,8 @@ def test_a_release_is_a_version_and_the_challenger(registry: Registry, challenge
     version = client.get_model_version(registry.name("digits"), "1")
     assert version.description == "# Card of first"
     assert version.run_id == made.run_id
+    assert version.tags["number"] == "1"
+    assert client.get_run(made.run_id).info.status == "FINISHED"
 
 
 def test_the_same_content_is_released_once(registry: Registry, challenge: Any) -> None:
@@ -95,7 +99,17 @@ def test_a_champion_that_changed_while_it_was_judged_is_not_replaced(registry: R
     assert champion(registry) == 1
 
 
-@pytest.mark.parametrize("step", ["create_registered_model", "create_model_version", "set_registered_model_alias"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "create_registered_model",
+        "create_model_version",
+        "log_artifacts",
+        "update_model_version",
+        "set_model_version_tag",
+        "set_registered_model_alias",
+    ],
+)
 def test_a_release_that_was_cut_off_is_completed_by_the_same_command(
     registry: Registry, challenge: Any, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -106,9 +120,10 @@ def test_a_release_that_was_cut_off_is_completed_by_the_same_command(
         patch.setattr(registry._store.client, step, cut)
         challenge("first")
     assert registry.find("digits", "challenger") is None
-    assert challenge("first").version == 1
-    assert len(registry.releases("digits")) == 1
-    assert registry.find("digits", "challenger").version == 1
+    made = challenge("first")
+    assert [one.version for one in registry.releases("digits")] == [made.version]
+    assert registry.find("digits", "challenger").version == made.version
+    assert registry.bundle(made) == b"first"
 
 
 @pytest.mark.parametrize("step", ["set_model_version_tag", "set_registered_model_alias"])

@@ -55,6 +55,15 @@ class ProgressBars:
             self._bars.update(self._tasks[step], completed=done, note=note)
             self._begun[step] = (self._begun[step][0], done, note)
 
+    def entered(self, step: str, state: str) -> None:
+        """What is done elsewhere is in another state: the bar's note on a terminal, a line of its own elsewhere."""
+        with self._lock:
+            self._bars.update(self._tasks[step], note=state)
+            begun, done, _ = self._begun[step]
+            self._begun[step] = (begun, done, state)
+            if not self._console.is_terminal:
+                self._show(begun, f"{step}  {state}")
+
     def ended(self, step: str) -> None:
         """The step is over, finished or not."""
         with self._lock:
@@ -66,7 +75,7 @@ class ProgressBars:
 
     def _print(self, name: str) -> None:
         begun, units, note = self._begun.pop(name)
-        seconds = f"{time.monotonic() - begun:6.1f} s"
-        self._console.print(
-            f"{seconds}  {name}{f'  {units} done' if units else ''}{f'  {note}' if note else ''}", highlight=False
-        )
+        self._show(begun, f"{name}{f'  {units} done' if units else ''}{f'  {note}' if note else ''}")
+
+    def _show(self, begun: float, text: str) -> None:
+        self._console.print(f"{time.monotonic() - begun:6.1f} s  {text}", highlight=False)

@@ -354,8 +354,9 @@ def _placement_png(profile: Profile) -> bytes:
 
 
 def _placement_table(profile: Profile) -> dict[str, list[Any]]:
-    """Return where each layer runs, one row a layer; the share of time where times are known."""
+    """Return where each layer runs, one row a layer; the share of time where times are known; cycles where counted."""
     total = sum(layer.time_ms or 0.0 for layer in profile.layers)
+    cycles = [layer.cycles for layer in profile.layers]
     return {
         "layer": [layer.name for layer in profile.layers],
         "type": [layer.type for layer in profile.layers],
@@ -363,6 +364,7 @@ def _placement_table(profile: Profile) -> dict[str, list[Any]]:
         "fused": [layer.fused for layer in profile.layers],
         "time_ms": [layer.time_ms for layer in profile.layers],
         "share_pct": [100 * layer.time_ms / total if layer.time_ms and total else None for layer in profile.layers],
+        **({"cycles": cycles} if any(one is not None for one in cycles) else {}),
     }
 
 

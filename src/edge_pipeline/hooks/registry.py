@@ -9,9 +9,10 @@ import io
 import re
 import shutil
 import tempfile
+import time
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,21 @@ class Release:
         return f"{self.model} version {self.version}"
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A release to be added.
+
+    Attributes:
+        record: the run that holds its files, `BUNDLE` and `EVIDENCE` among them.
+        tags: facts about it.
+        card: the model card, in Markdown.
+    """
+
+    record: RunRecord
+    tags: Mapping[str, str]
+    card: str
+
+
 class Registry:
     """The releases of a project.
 
@@ -83,28 +99,24 @@ class Registry:
         with self._store.errors():
             found = self._store.client.search_model_versions(f"name = '{self.name(model)}'", max_results=1000)
             aliases = self._aliases(model) if found else {}
-        return sorted((self._release(model, one, aliases) for one in found), key=lambda one: -one.version)
+        made = [self._release(model, one, aliases) for one in found if CONTENT in one.tags]
+        return sorted(made, key=lambda one: -one.version)
 
     def find(self, model: str, which: str) -> Release | None:
         """Return the release that an alias or a version number names; `None` where there is none."""
         return next((one for one in self.releases(model) if which in (str(one.version), *one.aliases)), None)
 
-    def challenge(self, model: str, record: RunRecord, tags: Mapping[str, str], card: str) -> Release:
+    def challenge(self, model: str, content: str, make: Callable[[int], Draft]) -> Release:
         """Add a release, or find the one of the same content, and let the alias `challenger` point to it.
 
         Args:
             model: which.
-            record: the run that holds the files of the release, `BUNDLE` and `EVIDENCE` among them.
-            tags: facts about it.
-            card: the model card, in Markdown.
+            content: hash of all that the release consists of, except its number.
+            make: returns the release, given the number that the registry chose for it.
         """
-        files = {name: sha256(content) for name, content in record.files.items()}
-        content = tags[CONTENT]
-        known = next((one for one in self.releases(model) if one.tags.get(CONTENT) == content), None)
+        known = next((one for one in self.releases(model) if one.tags[CONTENT] == content), None)
         if known is None:
-            run_id = self._store.complete(record)
-            hashes = {f"sha256.{name.removeprefix(f'{FOLDER}/')}": one for name, one in files.items()}
-            known = self._add(model, run_id, {**tags, **hashes}, card)
+            known = self._add(model, content, make)
         self._point(model, CHALLENGER, known)
         return known
 
@@ -187,19 +199,31 @@ class Registry:
             )
         return content
 
-    def _add(self, model: str, run_id: str, tags: Mapping[str, str], card: str) -> Release:
+    def _add(self, model: str, content: str, make: Callable[[int], Draft]) -> Release:
+        """Add a release; only its last tag makes it one, so that a half of it never counts."""
         from mlflow.exceptions import MlflowException
 
-        client = self._store.client
+        name, client = self.name(model), self._store.client
+        run_id = self._store.begin(f"{model}/release", {"model": model}, {"kind": "release"}, int(time.time() * 1000))
         with self._store.errors():
             try:
-                client.create_registered_model(self.name(model), {"model": model})
+                client.create_registered_model(name, {"model": model})
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             source = f"{client.get_run(run_id).info.artifact_uri}/{FOLDER}"
-            made = client.create_model_version(self.name(model), source, run_id, dict(tags), description=card)
-        return self._release(model, made, {})
+            version = int(client.create_model_version(name, source, run_id).version)
+        draft = make(version)
+        self._store.complete(replace(draft.record, run_id=run_id))
+        prefix = f"{FOLDER}/"
+        hashes = {f"sha256.{key.removeprefix(prefix)}": sha256(file) for key, file in draft.record.files.items()}
+        with self._store.errors():
+            client.update_model_version(name, str(version), draft.card)
+            for key, value in {**draft.tags, **hashes, CONTENT: content}.items():
+                client.set_model_version_tag(name, str(version), key, value)
+        found = self.find(model, str(version))
+        assert found
+        return found
 
     def _point(self, model: str, alias: str, release: Release) -> None:
         with self._store.errors():

@@ -240,6 +240,9 @@ class _Epochs:
     def advanced(self, step: str, done: int, note: str) -> None:
         """Not of interest here."""
 
+    def entered(self, step: str, state: str) -> None:
+        """Not of interest here."""
+
     def ended(self, step: str) -> None:
         """Not of interest here."""
 
