@@ -2,15 +2,16 @@
 # make test  sets up the same environment with the test tools and passes the tests
 PYTHON ?= python3
 VENV := .venv
+AIRFLOW := build/airflow
 PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: run test check docs clean
+.PHONY: run test check docs clean airflow
 
 run: $(VENV)/.run
 	$(VENV)/bin/kedro run
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(AIRFLOW)/.ready
 	$(VENV)/bin/pytest --cov -n auto --maxprocesses 4 --no-loadscope-reorder
 
 check: $(VENV)/.test
@@ -22,6 +23,8 @@ check: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(VENV)/bin/mkdocs serve
+
+airflow: $(AIRFLOW)/.ready
 
 clean:
 	rm -rf $(VENV) build
@@ -39,5 +42,11 @@ $(VENV)/.run: $(SOURCES) | $(VENV)/bin/pip
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/pip
-	$(PIP) install -c constraints.txt -e '.[litert,viz,qnn,hub,ssh,adb,yolo,timm,efficientnet,dev]'
+	$(PIP) install -c constraints.txt -e '.[litert,viz,qnn,hub,ssh,adb,fleet,airflow,yolo,timm,efficientnet,dev]'
 	touch $@ $(VENV)/.run
+
+# Airflow, which the tests run DAGs with, wants other versions than this project does.
+$(AIRFLOW)/.ready: tests/airflow.txt | $(VENV)/bin/pip
+	$(PYTHON) -m venv --clear $(AIRFLOW)
+	$(AIRFLOW)/bin/pip --disable-pip-version-check --quiet install --no-deps -r tests/airflow.txt
+	touch $@

@@ -19,6 +19,8 @@ _PATTERNS = {
     "models": ["models.yml"],
     "devices": ["devices.yml"],
     "mlflow": ["mlflow.yml"],
+    "schedule": ["schedule.yml"],
+    "gates": ["gates.yml"],
 }
 _session: dict[str, Any] = {}
 
@@ -135,7 +137,8 @@ def _parse(root: Path, conf_source: str, env: str | None, parameters: Mapping[st
             if not isinstance(error, MissingConfigException):
                 raise ConfigError([f"{_PATTERNS[key][0]}: {error}"]) from error
             found[key] = {}
-    return parse(root, found["models"], found["devices"], parameters, found["mlflow"])
+    more = {key: found[key] for key in ("schedule", "gates")}
+    return parse(root, found["models"], found["devices"], parameters, found["mlflow"], **more)
 
 
 def _check_environment(conf: Path, env: str) -> None:

@@ -16,9 +16,14 @@ from pluggy import PluginManager
 from edge_pipeline.devices.boards import jobs
 from edge_pipeline.devices.inventory import DeviceSpec
 
+AT_ONCE = 4
+"""Jobs of one device of AI Hub at a time, which it has many of; each may hold half a gigabyte of pictures here."""
+
 
 class DeviceRunner(AbstractRunner):
     """Runs what this machine does one node after the other, and beside it what boards do: one node at a time on each.
+
+    A device of AI Hub is many boards, and works on `AT_ONCE` nodes.
 
     So compilation here overlaps with measurements there, and boards do not wait for each other. A measurement of this
     machine itself waits until no board is at work, since serving a board takes some of its time. Without boards it
@@ -62,7 +67,7 @@ class DeviceRunner(AbstractRunner):
                 for node in ready:
                     board = _board(node)
                     if board:
-                        queue = queues.setdefault(board, ThreadPoolExecutor(1, thread_name_prefix=board))
+                        queue = queues.setdefault(board, ThreadPoolExecutor(_at_once(node), thread_name_prefix=board))
                         running[queue.submit(execute, node)] = node
                         todo.remove(node)
                 here = [node for node in ready if not _board(node) and not (running and _measures_this_machine(node))]
@@ -92,6 +97,11 @@ def _board(node: Node) -> str | None:
         return None
     stages = {"profile", "validate", *(["compile"] if device.kind == "aihub" else [])}
     return device.elsewhere if node.tags & stages else None
+
+
+def _at_once(node: Node) -> int:
+    device: DeviceSpec | None = getattr(node.func, "device", None)
+    return AT_ONCE if device and device.kind == "aihub" else 1
 
 
 def _measures_this_machine(node: Node) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_pipeline.core.errors import EdgePipelineError
 from edge_pipeline.core.types import Artifact, Profile, RuntimeName
-from edge_pipeline.devices.inventory import Device, DeviceSpec, connect, state
+from edge_pipeline.devices.inventory import Device, DeviceSpec, abilities, connect, state
 from edge_pipeline.devices.settings import ProfileSettings
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 AGREE_DB = 80.0
 """Least SQNR of float outputs of another processor: they differ by rounding only."""
+
+AGREE_OTHER_DB = 30.0
+"""The same of an NPU or a GPU, which compute in float16."""
 
 FREE_MB = 200
 """Free disk, in 10^6 bytes, below which a device is short of it."""
@@ -43,6 +46,7 @@ def selftest(name: str, spec: DeviceSpec) -> Iterator[Step]:
     yield Step("answers", True, f"{what}, in {time.monotonic() - begun:.1f} s" + _busy(facts))
     if "free_mb" in facts:
         yield Step("disk", facts["free_mb"] >= FREE_MB, f"{facts['free_mb']:,} MB are free")
+    yield from _abilities(spec)
     device = connect(spec)
     for runtime in spec.engines:
         if runtime.npu or spec.kind == "aihub":
@@ -50,10 +54,31 @@ def selftest(name: str, spec: DeviceSpec) -> Iterator[Step]:
             continue
         try:
             model, inputs = _model(runtime)
-            yield _agrees(device, model, inputs, name)
+            yield _agrees(device, model, inputs, name, spec.execution.unit(runtime))
             yield from _measured(device.profile(model, inputs, QUICK, name), runtime)
         except EdgePipelineError as error:
             yield Step(runtime.value, False, str(error))
+
+
+def _abilities(spec: DeviceSpec) -> Iterator[Step]:
+    """Yield what the device can compute and measure with, the power sensor that is taken first."""
+    try:
+        found = abilities(spec)
+    except EdgePipelineError as error:
+        yield Step("engines", False, str(error))
+        return
+    engines = {"onnx": found.get("providers"), "tflite": found.get("delegates")}
+    told = "; ".join(f"{name}: {', '.join(names)}" for name, names in engines.items() if names)
+    if told:
+        yield Step("engines", None, told)
+    if "power_sensors" in found:
+        sensors = [_sensor(one) for one in found["power_sensors"]]
+        yield Step("power sensors", None, ", ".join(sensors) or "none that can be read")
+
+
+def _sensor(found: dict[str, Any]) -> str:
+    watts = "" if found["watts"] is None else f", {found['watts']:.3g} W now"
+    return f"'{found['name']}' ({found['scope']}, {found['path']}{watts})"
 
 
 def _busy(facts: dict[str, Any]) -> str:
@@ -77,7 +102,7 @@ def _model(runtime: RuntimeName) -> "tuple[Artifact, Tensors]":
     return compiled(network, samples, runtime, TIME_LIMIT_S), (inputs,)
 
 
-def _agrees(device: Device, model: Artifact, inputs: "Tensors", name: str) -> Step:
+def _agrees(device: Device, model: Artifact, inputs: "Tensors", name: str, unit: str) -> Step:
     from edge_pipeline.core.numerics import IDENTICAL_DB, sqnr_db
 
     def outputs(one: Device) -> Any:
@@ -87,7 +112,8 @@ def _agrees(device: Device, model: Artifact, inputs: "Tensors", name: str) -> St
     here, there = outputs(connect(DeviceSpec(kind="host"))), outputs(device)
     agreement = sqnr_db(here, there) if here.shape == there.shape else 0.0
     told = "as on this machine" if agreement >= IDENTICAL_DB else f"{agreement:.0f} dB to this machine"
-    return Step(model.details["runtime"], agreement >= AGREE_DB, f"computes {told}")
+    least = AGREE_DB if unit == "cpu" else AGREE_OTHER_DB
+    return Step(model.details["runtime"], agreement >= least, f"computes {told}")
 
 
 def _measured(profile: Profile, runtime: RuntimeName) -> Iterator[Step]:

@@ -15,6 +15,9 @@ class Recorder:
     def advanced(self, step: str, done: int, note: str) -> None:
         self.events.append(("advanced", step, done, note))
 
+    def entered(self, step: str, state: str) -> None:
+        self.events.append(("entered", step, state))
+
     def ended(self, step: str) -> None:
         self.events.append(("ended", step))
 
@@ -61,7 +64,12 @@ def test_a_step_that_is_left_early_is_ended(listeners: list[Recorder]) -> None:
 def test_metrics_and_notes_are_passed_on(listeners: list[Recorder]) -> None:
     progress.measured("step", 3, {"loss": 0.5})
     progress.advance("step", 3, "better")
-    assert listeners[1].events == [("measured", "step", 3, {"loss": 0.5}), ("advanced", "step", 3, "better")]
+    progress.enter("step", "running inference")
+    assert listeners[1].events == [
+        ("measured", "step", 3, {"loss": 0.5}),
+        ("advanced", "step", 3, "better"),
+        ("entered", "step", "running inference"),
+    ]
 
 
 def test_nobody_needs_to_listen(listeners: list[Recorder]) -> None:

@@ -67,3 +67,15 @@ def test_a_quantized_boundary_is_converted_on_both_sides(
 def test_a_model_that_is_no_file_is_refused() -> None:
     with pytest.raises(ValueError, match="no session for the runtime 'qnn_context_binary'"):
         open_session("qnn_context_binary", b"bytes", threads=1)
+
+
+def test_layers_that_stay_on_the_cpu_are_listed_with_their_type(
+    compile_qnn: Callable[..., Artifact], with_operator: Callable[..., Artifact], images: Any
+) -> None:
+    from edge_pipeline.core.types import RuntimeName
+    from edge_pipeline.devices.local import act
+
+    compiled = compile_qnn(engine=RuntimeName.PRECOMPILED_QNN_ONNX, source=with_operator("Erf", "Relu"))
+    layers = json.loads(act("layers", compiled, (images[:1],), 1, 60, "digits", soc_model=66, runs=1))
+    assert [(one["name"], one["type"]) for one in layers if one["compute_unit"] == "cpu"] == [("inserted", "Erf")]
+    assert sum(one["compute_unit"] == "npu" for one in layers) > 3

@@ -7,11 +7,21 @@ from typing import Any
 import click
 
 _COMMANDS = {
+    "bundle": "Make and check signed bundles of released models.",
     "compare": "Show all targets of a model side by side, and where their outputs differ.",
+    "deploy": "Put a release on boards, tested and undone where it fails.",
     "devices": "List the devices, what they are and whether they answer.",
-    "hub": "Serve the devices to scripts of Qualcomm AI Hub's client.",
+    "fleet": "Show what runs on the boards, catch up, go back.",
+    "gate": "Judge the targets of a model by the rules of gates.yml.",
+    "hub": "Serve the devices to scripts of Qualcomm AI Hub's client; list the jobs sent to AI Hub.",
     "init": "Write the configuration that this project needs.",
     "passes": "List the graph optimizations, and which of them a target takes.",
+    "promote": "Make a release of a model its champion, if its gates pass.",
+    "release": "Make a signed release of what was measured, if its gates pass.",
+    "releases": "List the releases of a model.",
+    "retrain": "Train a model again on new samples, and release it if its gate passes.",
+    "rollback": "Make the release before the champion the champion again.",
+    "schedule": "Train models again at the times of schedule.yml: cron, systemd, Airflow.",
     "track": "Show runs that MLflow did not take, or log them again.",
     "ui": "Open the MLflow page of this project on loopback.",
 }

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,54 +41,95 @@ def _finite(context: click.Context, option: click.Parameter, value: float | None
     help="SQNR below which outputs differ noticeably. [default: 60 for float, 40 for float16, 24 for integers]",
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the table to this CSV file too.")
+@click.option("--against", help="Compare with `champion`, a release, a folder of results, or the run_group of a run.")
+@click.option("--select", help="What to ship: `maximize accuracy subject to latency_p99_ms <= 33 on rb3`.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a report to this HTML file too.")
 @click.pass_obj
-def command(metadata: Any, model: str, env: str | None, tolerance_db: float | None, output: Path | None) -> None:
+def command(
+    metadata: Any,
+    model: str,
+    env: str | None,
+    tolerance_db: float | None,
+    output: Path | None,
+    against: str | None,
+    select: str | None,
+    html: Path | None,
+) -> None:
     """Show all targets of a model side by side, and where their outputs differ.
 
     Reads what `kedro run` has measured, of other environments too, runs nothing, and logs the MLflow run
-    MODEL/comparison.
+    MODEL/comparison. Tells which target to ship, and whether the difference from earlier results is more than noise.
     """
-    from kedro.framework.session import KedroSession
     from rich.console import Console
 
-    from edge_pipeline.core.errors import suggest
+    from edge_pipeline.cli.choosing import (
+        changed,
+        changes_columns,
+        print_changes,
+        print_recommendation,
+        recommendation,
+    )
+    from edge_pipeline.cli.measured import earlier, measured
     from edge_pipeline.core.files import write_atomically
+    from edge_pipeline.hooks.group import run_group
     from edge_pipeline.hooks.records import Times, comparison_record, shared_tags
     from edge_pipeline.hooks.tracking import Tracker
-    from edge_pipeline.pipeline_registry import load_project
     from edge_pipeline.pipelines.compare.differences import differences
-    from edge_pipeline.pipelines.compare.results import read
+    from edge_pipeline.pipelines.compare.report import Facts, html_report
     from edge_pipeline.pipelines.compare.table import comparison_table
 
     started = int(time.time() * 1000)
-    session: Any = KedroSession.create(metadata.project_path, save_on_close=False, env=env)
-    catalog = session.load_context().catalog
-    project = load_project()
-    if model not in project.models:
-        raise click.ClickException(f"there is no model '{model}' in models.yml; {suggest(model, project.models)}")
-    spec = project.models[model]
-    kinds = {name: device.kind for name, device in project.devices.items()}
-    found = read(catalog, model, project.targets(model), kinds)
-    table = comparison_table(found, spec)
-    run = f"kedro run{f' --env {env}' if env else ''} --pipelines {model}"
+    now = measured(metadata, model, env)
+    project, found, run = now.project, now.found, now.run
+    table = comparison_table(found, now.spec)
     if not any(one.measured for one in found):
         reasons = [f"\n  - {_short(row['target'])}: {row['status']}" for row in table.to_dict("records")]
         raise click.ClickException(f"there is nothing to compare of '{model}'; run `{run}`:{''.join(reasons)}")
+    choice = recommendation(now, select)
+    before = earlier(project, model, against) if against else None
+    if against and before is None:
+        raise click.ClickException(f"{model} has no release '{against}' in the registry yet: nothing to compare with")
+    moved = changed(now, before) if before else {}
     pairs = differences(found, tolerance_db)
     known_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(width=None if known_width else 200, markup=False, highlight=False)
     _print_table(console, table)
     _print_problems(console, table, {target.name for target in project.targets(model)}, run)
     _print_differences(console, pairs)
+    print_recommendation(console, choice)
+    if before:
+        print_changes(console, now.spec.task, before, moved, [one for one in found if one.measured])
+    if html:
+        made = f"kedro edge compare {model}, {datetime.now():%Y-%m-%d %H:%M}"
+        notes = _notes(table, before.notice if before else "")
+        facts = Facts(model, now.spec.task, made, found, table, choice, before.name if before else "", moved, notes)
+        write_atomically(html, html_report(facts))
+        click.echo(f"Report: {html}")
     if output:
         write_atomically(output, table.to_csv(index=False).encode())
         click.echo(f"Table: {output}")
     tracker = Tracker(project.tracking, project.root)
-    tags = shared_tags(project.root, datetime.now().strftime("%Y%m%d-%H%M%S"))
+    tags = shared_tags(project.root, run_group())
     times = Times(started, int(time.time() * 1000))
-    tracker.complete(comparison_record(model, project, tags, table, pairs, times))
+    record = comparison_record(model, project, tags, table, pairs, times)
+    if choice:
+        said = {"select": choice.selection.text, "recommended": choice.target or "none", "reason": choice.reason[:4000]}
+        record = replace(record, tags={**record.tags, **said})
+    if before:
+        record = replace(record, tags={**record.tags, "against": before.name})
+        record = record.with_table("changes", changes_columns(moved))
+    tracker.complete(record)
     tracker.finish()
     click.echo(f"MLflow: run {model}/comparison in {tracker.uri}")
+
+
+def _notes(table: Any, notice: str) -> list[str]:
+    """Return what a reader of the report must know."""
+    generated = table["dataset"].astype(str).str.endswith("(generated)").any()
+    notes = ["Accuracy on generated images: it says nothing about real ones."] if generated else []
+    if (table["device_kind"] == "htp_emulator").any():
+        notes.append("An emulator tells outputs and placement, but no times and no memory.")
+    return [*notes, notice] if notice else notes
 
 
 def _print_table(console: "Console", table: Any) -> None:

@@ -1,14 +1,16 @@
-"""`kedro edge hub serve`."""
+"""`kedro edge hub`: serve devices, and look after jobs at AI Hub."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edge_pipeline.cli.hub_jobs import jobs
 
-@click.group("hub")
+
+@click.group("hub", commands={"jobs": jobs})
 def command() -> None:
-    """Serve the devices of devices.yml to scripts that use Qualcomm AI Hub's client."""
+    """Serve the devices of devices.yml to scripts of Qualcomm AI Hub's client, or list the jobs sent to AI Hub."""
 
 
 @command.command()

@@ -74,6 +74,14 @@ class ReleaseError(EdgePipelineError):
     """A release cannot be made, promoted or rolled back."""
 
 
+class ScheduleError(EdgePipelineError):
+    """A model's training cannot be put into a schedule."""
+
+
+class RetrainError(EdgePipelineError):
+    """A model cannot be trained again."""
+
+
 class TargetsFailedError(EdgePipelineError):
     """At least one target failed; the others were finished."""
 

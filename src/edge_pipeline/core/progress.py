@@ -15,6 +15,9 @@ class Listener(Protocol):
     def advanced(self, step: str, done: int, note: str) -> None:
         """`done` units are behind us."""
 
+    def entered(self, step: str, state: str) -> None:
+        """The step, whose work is done elsewhere, is in another state than before."""
+
     def ended(self, step: str) -> None:
         """The step is over, finished or not."""
 
@@ -42,6 +45,12 @@ def advance(step: str, done: int, note: str = "") -> None:
     """Report that `done` units of `step` are behind us."""
     for listener in listeners:
         listener.advanced(step, done, note)
+
+
+def enter(step: str, state: str) -> None:
+    """Report the new state of `step`, which is worked on elsewhere: a log has a line for each."""
+    for listener in listeners:
+        listener.entered(step, state)
 
 
 def measured(step: str, index: int, metrics: Mapping[str, float]) -> None:

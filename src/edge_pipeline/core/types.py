@@ -156,7 +156,8 @@ class Split:
 class Layer:
     """One operator of a compiled model, as the runtime reports it.
 
-    `time_ms` is the mean of one inference; `fused` means that another operator does its work.
+    `time_ms` is the mean of one inference; `fused` means that another operator does its work; `cycles` are those of the
+    NPU for one inference, where the device counts them.
     """
 
     name: str
@@ -164,6 +165,7 @@ class Layer:
     compute_unit: str
     time_ms: float | None = None
     fused: bool = False
+    cycles: int | None = None
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,19 @@ class Samples(Protocol):
 
 
 def open_dataset(spec: "specs.DatasetSpec", task: "specs.Task", channels: int) -> Samples:
-    """Open the dataset of a model of `task` that takes pictures of `channels` (1 grey, 3 RGB).
+    """Open the dataset of a model of `task` that takes pictures of `channels` (1 grey, 3 RGB), with what it took in.
+
+    Raises:
+        DatasetError: it is missing or damaged.
+    """
+    from edge_pipeline.datasets.joined import with_incoming
+
+    own, masks = open_own(spec, task, channels), task == "instance_segmentation"
+    return with_incoming(own, getattr(spec, "incoming", None), channels, masks)
+
+
+def open_own(spec: "specs.DatasetSpec", task: "specs.Task", channels: int) -> Samples:
+    """Open what models.yml names, without new samples.
 
     Raises:
         DatasetError: it is missing or damaged.

@@ -27,14 +27,19 @@ class _Dataset(BaseModel):
     """Whether the images are made up, so that scores on them say nothing about real ones."""
 
 
-class DigitsSpec(_Dataset):
+class _Growing(_Dataset):
+    incoming: Path | None = None
+    """Folder of the batches that retraining took in: data/01_raw/<model>/incoming, if that is there."""
+
+
+class DigitsSpec(_Growing):
     """Scikit-learn's handwritten digits: 1,797 real 8x8 grey images, shipped with the library."""
 
     tasks = ("classification",)
     type: Literal["digits"] = "digits"
 
 
-class ImageFolderSpec(_Dataset):
+class ImageFolderSpec(_Growing):
     """A folder with one subfolder of images per class, or `train`, `val` (and `test`) folders of such."""
 
     tasks = ("classification",)
@@ -50,7 +55,7 @@ class CocoPart(BaseModel):
     annotations: Location
 
 
-class CocoSpec(_Dataset):
+class CocoSpec(_Growing):
     """COCO JSON files: boxes, polygons and run lengths. With `train` alone, the other parts are cut from it."""
 
     tasks = ("detection", "instance_segmentation")
@@ -60,7 +65,7 @@ class CocoSpec(_Dataset):
     test: CocoPart | None = None
 
 
-class YoloTextSpec(_Dataset):
+class YoloTextSpec(_Growing):
     """Ultralytics' layout: `path` is the data.yaml that names folders of images beside folders of text labels."""
 
     tasks = ("detection", "instance_segmentation")

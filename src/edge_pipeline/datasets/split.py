@@ -15,7 +15,8 @@ Indices = NDArray[np.int64]
 def split_samples(samples: Samples, *, seed: int, validation: float, test: float) -> Split:
     """Return disjoint index lists, with every class in every part in proportion where samples have one class each.
 
-    Parts that the dataset itself has are kept; those that it lacks are cut from its `train`.
+    Parts that the dataset itself has are kept; those that it lacks are cut from its `train`. Samples that it lists as
+    `added` are for training, and change nothing of the other parts.
 
     Args:
         samples: the labelled dataset.
@@ -27,7 +28,8 @@ def split_samples(samples: Samples, *, seed: int, validation: float, test: float
         DatasetError: a class, or the whole, has too few samples to be in every part.
     """
     own = {name: np.asarray(part, np.int64) for name, part in (samples.parts or {}).items() if len(part)}
-    rest = own.get("train", np.arange(len(samples), dtype=np.int64))
+    added = np.asarray(getattr(samples, "added", ()), np.int64)
+    rest = own.get("train", np.arange(len(samples) - len(added), dtype=np.int64))
     shares = {name: share for name, share in (("test", test), ("validation", validation)) if name not in own}
     labels = None if samples.labels is None else np.asarray(samples.labels)
     _check_counts(samples, rest, labels, 1 + len(shares))
@@ -35,7 +37,7 @@ def split_samples(samples: Samples, *, seed: int, validation: float, test: float
     for name, share in shares.items():
         rest, parts[name] = _cut(rest, share / left, seed, labels)
         left -= share
-    parts["train"] = rest
+    parts["train"] = np.concatenate([rest, added])
     if labels is not None:
         _check_classes(samples, parts, labels)
     train, val, tst = (tuple(sorted(parts[name].tolist())) for name in ("train", "validation", "test"))

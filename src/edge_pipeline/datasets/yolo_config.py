@@ -34,6 +34,15 @@ def read_config(place: str) -> tuple[tuple[str, ...], str, dict[str, list[str]]]
     return names, root, parts
 
 
+def read_names(place: str) -> tuple[str, ...]:
+    """Return the names of the classes alone.
+
+    Raises:
+        DatasetError: the file cannot be read, or its `names` are wrong.
+    """
+    return _names(place, _load(place))
+
+
 def _load(place: str) -> Mapping[str, Any]:
     try:
         with files.open_file(place) as file:

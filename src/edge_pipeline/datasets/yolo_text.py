@@ -121,29 +121,39 @@ class YoloSamples:
                 problems.add(f"{place}, line {number}: {error}")
 
     def _read_line(self, line: str) -> None:
-        try:
-            label, *values = map(float, line.split())
-        except ValueError:
-            raise ValueError(f"'{line[:60]}' holds something that is no number") from None
-        if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-            raise ValueError(
-                f"numbers: {len(values) + 1}; expected are `class cx cy w h`, or `class x1 y1 x2 y2 ...` of a polygon"
-            )
-        if not (label.is_integer() and 0 <= label < len(self.classes)):
-            raise ValueError(f"class {label:g}; the {len(self.classes)} classes in data.yaml are counted from 0")
-        if not all(math.isfinite(one) and -TOLERANCE <= one <= 1 + TOLERANCE for one in values):
-            wrong = next(one for one in values if not -TOLERANCE <= one <= 1 + TOLERANCE)
-            raise ValueError(f"the coordinate {wrong:g}; shares of the image's width and height, 0 to 1, are expected")
-        if self._masks is not None and len(values) == 4:
-            raise ValueError("a box; expected is a polygon, `class x1 y1 x2 y2 ...`, because masks are to be learnt")
-        polygon = [min(max(one, 0.0), 1.0) for one in values]
-        corners = _corners(values) if len(values) == 4 else _around(polygon)
-        if corners[0] >= corners[2] or corners[1] >= corners[3]:
-            raise ValueError("the object has no area")
-        self._classes.append(int(label))
+        label, corners, polygon = parse_line(line, len(self.classes), masks=self._masks is not None)
+        self._classes.append(label)
         self._boxes.extend(corners)
         if self._masks is not None:
             self._masks.add([polygon])
+
+
+def parse_line(line: str, classes: int, *, masks: bool) -> tuple[int, tuple[float, float, float, float], list[float]]:
+    """Return class, box (x1, y1, x2, y2) and polygon (x, y, x, y, ...) of one object, in shares of the image.
+
+    Raises:
+        ValueError: says what is wrong with the line.
+    """
+    try:
+        label, *values = map(float, line.split())
+    except ValueError:
+        raise ValueError(f"'{line[:60]}' holds something that is no number") from None
+    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+        raise ValueError(
+            f"numbers: {len(values) + 1}; expected are `class cx cy w h`, or `class x1 y1 x2 y2 ...` of a polygon"
+        )
+    if not (label.is_integer() and 0 <= label < classes):
+        raise ValueError(f"class {label:g}; the {classes} classes in data.yaml are counted from 0")
+    if not all(math.isfinite(one) and -TOLERANCE <= one <= 1 + TOLERANCE for one in values):
+        wrong = next(one for one in values if not -TOLERANCE <= one <= 1 + TOLERANCE)
+        raise ValueError(f"the coordinate {wrong:g}; shares of the image's width and height, 0 to 1, are expected")
+    if masks and len(values) == 4:
+        raise ValueError("a box; expected is a polygon, `class x1 y1 x2 y2 ...`, because masks are to be learnt")
+    polygon = [min(max(one, 0.0), 1.0) for one in values]
+    corners = _corners(values) if len(values) == 4 else _around(polygon)
+    if corners[0] >= corners[2] or corners[1] >= corners[3]:
+        raise ValueError("the object has no area")
+    return int(label), corners, polygon
 
 
 def label_place(image: str) -> str:

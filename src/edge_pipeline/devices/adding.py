@@ -66,7 +66,7 @@ def entry_of(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[
             "name another Python with --python"
         )
     if "chip" not in entry:
-        chip = _chip(found.get("hardware", []))
+        chip = named_chip(found.get("hardware", []))
         if chip:
             entry["chip"] = chip
         else:
@@ -106,8 +106,8 @@ def _plain(spec: DeviceSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
-def _chip(hardware: list[str]) -> str | None:
-    """Return the known chip that the board names."""
+def named_chip(hardware: list[str]) -> str | None:
+    """Return the known chip among the names by which a board's system knows it, `None` where it names none."""
     for text in hardware:
         for word in text.replace(",", " ").replace("-", " ").split():
             if word.upper() in chips():

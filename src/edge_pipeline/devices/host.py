@@ -18,7 +18,14 @@ _MEASURING = threading.Lock()
 
 
 class Host:
-    """Runs each action in a fresh process that loads nothing but the runtime and the artifact."""
+    """Runs each action in a fresh process that loads nothing but the runtime and the artifact.
+
+    Args:
+        power_sensor: name or pattern of the one to read; by default the best.
+    """
+
+    def __init__(self, power_sensor: str | None = None) -> None:
+        self._more = {"power_sensor": power_sensor} if power_sensor else {}
 
     def describe(self) -> dict[str, str]:
         """Processor, number of CPUs this process may use, operating system."""
@@ -36,7 +43,7 @@ class Host:
             DeviceError: the artifact cannot be loaded or run, or takes too long.
         """
         with _MEASURING:
-            return measure(act, self.describe(), artifact, inputs, settings, target)
+            return measure(act, self.describe(), artifact, inputs, settings, target, self._more)
 
     def infer(
         self, artifact: Artifact, batches: Iterable[Tensors], *, threads: int, time_limit_s: float, target: str

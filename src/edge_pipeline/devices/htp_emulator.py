@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from edge_pipeline.core.errors import DeviceError
@@ -11,8 +10,8 @@ from edge_pipeline.core.types import Artifact, Layer, Profile
 from edge_pipeline.devices.agent.tensors import Tensors, unpack
 from edge_pipeline.devices.local import act
 from edge_pipeline.devices.settings import ProfileSettings
-from edge_pipeline.devices.summary import placement
-from edge_pipeline.runtimes.chips import Chip
+from edge_pipeline.devices.summary import compiled_layers, placement
+from edge_pipeline.runtimes.chips import Chip, check_made_for
 
 
 class HtpEmulator:
@@ -38,11 +37,7 @@ class HtpEmulator:
         self._check(artifact, target)
         sample = tuple(one[:1] for one in inputs)
         report = act("layers", artifact, sample, 1, settings.time_limit_s, target, **self._emulated(), runs=1)
-        fused = {one["name"]: one["fused"] for one in json.loads(report)}
-        layers = tuple(
-            replace(layer, fused=layer.compute_unit == "npu" and fused.get(layer.name, True))
-            for layer in (Layer(**one) for one in artifact.details["layers"])
-        )
+        layers = tuple(compiled_layers(artifact, [Layer(**one) for one in json.loads(report)]))
         metrics, warnings = placement(layers)
         return Profile(
             target,
@@ -77,12 +72,7 @@ class HtpEmulator:
         """The emulator runs binaries of other chips without a word, and loads those of other versions or not."""
         from importlib.metadata import version
 
-        made_for = artifact.details.get("soc_model")
-        if made_for != self._chip.soc_model:
-            raise DeviceError(
-                f"{target}: the artifact was compiled for {artifact.details.get('chip', 'no NPU')}, the device is "
-                f"{self._chip.name}; run `kedro run --tags compile` again"
-            )
+        check_made_for(artifact, self._chip, target)
         with_, now = artifact.tools.get("onnxruntime-qnn"), version("onnxruntime-qnn")
         if with_ != now:
             raise DeviceError(

@@ -12,19 +12,22 @@ from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.core.types import Artifact, Profile, RuntimeName
 from edge_pipeline.devices.boards.adb_link import check_serial
 from edge_pipeline.devices.boards.ssh_link import Address
+from edge_pipeline.devices.execution import Execution
 from edge_pipeline.devices.retry import Retry, Retrying
 from edge_pipeline.devices.settings import ProfileSettings
 from edge_pipeline.runtimes.chips import chip
 
 if TYPE_CHECKING:
     from edge_pipeline.devices.agent.tensors import Tensors
+    from edge_pipeline.devices.boards.board import Board
     from edge_pipeline.devices.boards.link import Link
-    from edge_pipeline.devices.remote import Remote
+    from edge_pipeline.devices.remote import OnBoard, Remote
 
 BOARDS = {"ssh": "~/.cache/edge-pipeline", "adb": "/data/local/tmp/edge-pipeline"}
 """The kinds that are behind a link, and the folder that such a board keeps files in."""
 
 SSH_ALONE = {"keys", "known_hosts"}
+HOST_TOO = {"power_sensor"}
 
 VIRTUAL = "emulated: its times and memory say nothing about a chip"
 HUB_ALONE = {"hub_device", "os"}
@@ -44,7 +47,11 @@ class DeviceSpec(BaseModel):
 
     For both: `python` is the board's command; `folder` what it keeps files in, at most `cache_mb` (10^6 bytes);
     `runtimes` those that are installed there; `retry` when an action is tried again; `virtual` tells that an emulator
-    stands in for the hardware, so that its times and memory are not a chip's.
+    stands in for the hardware, so that its times and memory are not a chip's; `execution` what computes, for each
+    runtime.
+
+    For these and `host`: `power_sensor` is the name of a power sensor, or its file, either as a pattern too; without it
+    the one that tells most of the device is taken.
 
     For `aihub`, a device of Qualcomm AI Hub: `hub_device` is its name there, or an attribute such as
     `chipset:qualcomm-qcs8550-proxy`, of which the Hub chooses one; `os` the version of its operating system; `folder`
@@ -67,6 +74,8 @@ class DeviceSpec(BaseModel):
     cache_mb: int = Field(2000, ge=1)
     runtimes: tuple[RuntimeName, ...] | None = Field(None, min_length=1)
     labels: tuple[str, ...] = ()
+    execution: Execution = Execution()
+    power_sensor: str | None = Field(None, min_length=1, max_length=200)
     retry: Retry = Retry()
 
     @field_validator("chip")
@@ -88,11 +97,16 @@ class DeviceSpec(BaseModel):
             alien -= HUB_ALONE | HUB_TOO
         elif alien & HUB_ALONE:
             raise ValueError(f"{', '.join(sorted(alien & HUB_ALONE))}: only a device of kind aihub has this")
+        if self.kind == "host":
+            alien -= HOST_TOO
         if self.kind not in BOARDS and alien:
             kinds = "ssh" if alien <= SSH_ALONE else "ssh or adb"
             raise ValueError(f"{', '.join(sorted(alien))}: only a device of kind {kinds} has this")
         if self.kind == "adb" and alien & SSH_ALONE:
             raise ValueError(f"{', '.join(sorted(alien & SSH_ALONE))}: only a device of kind ssh has this")
+        npu = [one.value for one in self.runtimes or () if one.npu]
+        if self.kind in BOARDS and npu and self.chip is None:
+            raise ValueError(f"{', '.join(npu)}: models for an NPU are compiled for one chip: name it with `chip`")
         if self.kind == "ssh":
             if self.address is None:
                 raise ValueError("an ssh device needs `address`, such as edge@192.0.2.7")
@@ -166,24 +180,51 @@ def connect(spec: DeviceSpec) -> Device:
         return AiHub(spec)
     if spec.kind in BOARDS:
         return Retrying(_board(spec), spec.retry)
-    return Host()
+    return Host(spec.power_sensor)
 
 
 def _board(spec: DeviceSpec) -> "Remote":
-    from edge_pipeline.devices.boards.board import Board
     from edge_pipeline.devices.remote import Remote
 
     assert spec.address
-    open_link = partial(_link, spec, spec.address)
-    board = partial(
-        Board,
+    return Remote(spec.address, spec.kind, partial(board, spec), _on_board(spec), VIRTUAL if spec.virtual else None)
+
+
+def _on_board(spec: DeviceSpec) -> "OnBoard":
+    """Return what the agent on the board is told besides the job."""
+    from edge_pipeline.devices.remote import OnBoard
+
+    known = chip(spec.chip) if spec.chip else None
+    return OnBoard(known, spec.virtual, spec.execution, spec.power_sensor)
+
+
+def abilities(spec: DeviceSpec) -> dict[str, Any]:
+    """Return what the device's agent finds there: `providers`, `delegates`, `power_sensors`; empty for other kinds.
+
+    Raises:
+        DeviceError: it does not answer.
+    """
+    if spec.kind in BOARDS:
+        return _board(spec).abilities()
+    if spec.kind == "host":
+        from edge_pipeline.devices.local import describe
+
+        return describe()
+    return {}
+
+
+def board(spec: DeviceSpec) -> "Board":
+    """Return the board behind a device of a kind in `BOARDS`, not connected yet."""
+    from edge_pipeline.devices.boards.board import Board
+
+    assert spec.address
+    return Board(
         spec.address,
-        open_link,
+        partial(_link, spec, spec.address),
         folder=spec.folder or BOARDS[spec.kind],
         python=spec.python,
         cache_mb=spec.cache_mb,
     )
-    return Remote(spec.address, spec.kind, board, spec.chip, VIRTUAL if spec.virtual else None)
 
 
 async def _link(spec: DeviceSpec, address: str) -> "Link":

@@ -3,23 +3,28 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
 from edge_pipeline.core.errors import DeviceError
-from edge_pipeline.core.progress import track
+from edge_pipeline.core.progress import advance, track
 from edge_pipeline.core.types import Artifact, Layer, Profile, Repeat
 from edge_pipeline.devices.agent.tensors import Tensors
+from edge_pipeline.devices.news import Tell
 from edge_pipeline.devices.settings import ProfileSettings
-from edge_pipeline.devices.summary import summarise
+from edge_pipeline.devices.summary import compiled_layers, fell_off, summarise
 
 REPEATS = 2
 LAYER_RUNS = 50
 
 
 class Act(Protocol):
-    """Lets the agent do one action in a fresh process; `more` joins its request. Raises `DeviceError`."""
+    """Lets the agent do one action in a fresh process; `more` joins its request. Raises `DeviceError`.
+
+    `tell` is told what the agent is doing.
+    """
 
     def __call__(
         self,
@@ -29,6 +34,7 @@ class Act(Protocol):
         threads: int,
         time_limit_s: float,
         target: str,
+        tell: Tell | None = None,
         **more: Any,
     ) -> bytes:
         """Return what the agent wrote."""
@@ -41,6 +47,8 @@ def measure(
     inputs: Tensors,
     settings: ProfileSettings,
     target: str,
+    more: Mapping[str, Any] | None = None,
+    unit: str = "cpu",
 ) -> Profile:
     """Measure in two fresh processes, then list the layers in a third.
 
@@ -51,23 +59,26 @@ def measure(
         inputs: real ones, each (n, ...).
         settings: how often and how long.
         target: shown in messages.
+        more: joins each request for a measurement, such as the `power_sensor`.
+        unit: compute unit that was chosen; layers that are not on it are warned of.
 
     Raises:
         DeviceError: the artifact cannot be loaded or run, or takes too long.
     """
     numbers = settings.model_dump(include={"warmup", "min_inferences", "min_seconds", "idle_seconds"})
     found = []
-    for index in track(range(REPEATS), f"{target}: profile", REPEATS):
+    step = f"{target}: profile"
+    for index in track(range(REPEATS), step, REPEATS):
         # only after the last: a repeat that begins on a hot device would differ from the others
-        more = settings.sustained_seconds if index == REPEATS - 1 else 0.0
-        limit = settings.time_limit_s + 1.1 * more
-        request = {**numbers, "sustained_seconds": more}
+        longer = settings.sustained_seconds if index == REPEATS - 1 else 0.0
+        limit = settings.time_limit_s + 1.1 * longer
+        request = {**numbers, "sustained_seconds": longer, "tell": partial(advance, step, index), **(more or {})}
         found.append(_repeat(act("profile", artifact, inputs, settings.threads, limit, target, **request), target))
     layers, problems = _layers(act, artifact, tuple(one[:1] for one in inputs), settings, target)
     repeats = [repeat for repeat, _ in found]
     version = found[0][1]
     noted = [device["note"]] if "note" in device else []
-    problems = [*noted, *_other_version(artifact, version), *problems]
+    problems = [*noted, *_other_version(artifact, version), *fell_off(layers, unit), *problems]
     return summarise(target, artifact, repeats, layers, settings, dict(device), version, problems)
 
 
@@ -106,6 +117,6 @@ def _layers(
     except DeviceError as error:
         return [], [f"no times of single layers: {error}"]
     try:
-        return TypeAdapter(list[Layer]).validate_json(found), []
+        return compiled_layers(artifact, TypeAdapter(list[Layer]).validate_json(found)), []
     except ValueError as error:
         return [], [f"no times of single layers: the device's answer is no list of layers: {str(error)[:200]}"]

@@ -1,6 +1,7 @@
 """Turn raw measurements into the metrics that every device reports under the same names."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -103,11 +104,40 @@ def placement(layers: Sequence[Layer]) -> tuple[dict[str, float], list[str]]:
     metrics = {"npu_layers_pct": 100 * (1 - len(off) / len(layers))}
     if len(off) < len(layers):
         metrics["fused_layers"] = float(sum(layer.fused for layer in layers))
-    if not off or len(off) == len(layers):
-        return metrics, []
+    return metrics, [] if len(off) == len(layers) else fell_off(layers, "npu")
+
+
+def compiled_layers(artifact: Artifact, reported: Sequence[Layer]) -> list[Layer]:
+    """Return the layers of a model that was compiled for an NPU, with what the device reported of each.
+
+    The device's list has operators that are no layers: what the compiler put between them and at the boundary. A layer
+    that it does not list takes no cycle of its own. Without a list of the compiler the device's is returned.
+    """
+    if "layers" not in artifact.details or not reported:
+        return list(reported)
+    found = {one.name: one for one in reported}
+    layers = []
+    for layer in (Layer(**one) for one in artifact.details["layers"]):
+        told = found.get(layer.name)
+        if told is None:
+            layers.append(replace(layer, fused=layer.compute_unit == "npu"))
+        else:
+            layers.append(
+                replace(
+                    layer, compute_unit=told.compute_unit, time_ms=told.time_ms, fused=told.fused, cycles=told.cycles
+                )
+            )
+    return layers
+
+
+def fell_off(layers: Sequence[Layer], unit: str) -> list[str]:
+    """Return a warning that names the layers which are not on the compute unit that was chosen, if there are such."""
+    off = [layer for layer in layers if layer.compute_unit != unit]
+    if unit == "cpu" or not off:
+        return []
     names = ", ".join(f"{layer.name} ({layer.type})" for layer in off[:5])
     more = f" and {len(off) - 5} more" if len(off) > 5 else ""
-    return metrics, [f"{len(off)} of {len(layers)} layers are not on the NPU: {names}{more}"]
+    return [f"{len(off)} of {len(layers)} layers are not on the {unit.upper()}: {names}{more}"]
 
 
 def _warnings(spread: float | None, repeats: Sequence[Repeat], settings: ProfileSettings) -> list[str]:

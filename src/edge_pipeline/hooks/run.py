@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +16,7 @@ from edge_pipeline.core.errors import EdgePipelineError, TargetsFailedError
 from edge_pipeline.core.files import remove_temporaries
 from edge_pipeline.core.types import Artifact, Failure, Profile, Target, Validation
 from edge_pipeline.hooks import preflight, records
+from edge_pipeline.hooks.group import run_group
 from edge_pipeline.hooks.lock import ProjectLock
 from edge_pipeline.hooks.progress import ProgressBars
 from edge_pipeline.hooks.stale import discard_stale
@@ -49,7 +49,7 @@ class Run:
         self._gates: dict[str, str] = {}
         self._logged: set[str] = set()
         self._guard = threading.RLock()
-        self.group = datetime.now().strftime("%Y%m%d-%H%M%S")
+        self.group = run_group()
         self._lock = ProjectLock(project.root)
         self._lock.take()
         remove_temporaries(project.root / "data")

@@ -44,6 +44,7 @@ class Store:
             for name, value in (("MAX_RETRIES", "2"), ("TIMEOUT", "15"), ("BACKOFF_FACTOR", "1")):
                 os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
             os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+            os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
             from mlflow import MlflowClient
 
             for name in ("alembic", "urllib3", "mlflow"):

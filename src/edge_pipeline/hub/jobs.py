@@ -22,7 +22,7 @@ from edge_pipeline.devices.inventory import BOARDS, DeviceSpec
 from edge_pipeline.hub import models, options, work
 from edge_pipeline.hub.devices import described
 from edge_pipeline.hub.errors import JobError, RefusedError
-from edge_pipeline.hub.store import Store, body, created
+from edge_pipeline.hub.store import Store, body
 
 RESULT = "result.pb"
 HERE = "this machine"
@@ -99,29 +99,6 @@ class Jobs:
             raise RefusedError(404, f"the job '{name}' has no result")
         found = pb.JobResult()
         found.ParseFromString(path.read_bytes())
-        return found
-
-    def summaries(self, states: set[int], kind: str) -> list[pb.JobSummary]:
-        """Return summaries of the jobs in one of `states`, if it is not empty, newest first; `kind` as `compile`."""
-        found = []
-        for name, job in sorted(self._store.all("jobs"), key=lambda item: created(item[1]), reverse=True):
-            one, own = body(job), str(job.WhichOneof("job")).removesuffix("_job")
-            if (states and one.job_state not in states) or kind not in ("", own):
-                continue
-            summary = pb.JobSummary()
-            brief = getattr(summary, f"{own}_job_summary")
-            brief.job_id, brief.name, brief.job_state = name, one.name, one.job_state
-            for time in ("creation_time", "start_time", "completion_time"):
-                if one.HasField(time):
-                    getattr(brief, time).CopyFrom(getattr(one, time))
-            if own != "quantize" and own != "link":
-                brief.device_name = one.device.name
-            if own == "inference":
-                brief.is_profiling_on = one.is_profiling_on
-                for measured in ("execution_time", "execution_peak_memory"):
-                    if one.HasField(measured):
-                        brief.MergeFrom(pb.InferenceJobSummary(**{measured: getattr(one, measured)}))
-            found.append(summary)
         return found
 
     def close(self) -> None:
@@ -298,7 +275,11 @@ class Jobs:
             body(message).failure_reason = told
             body(message).completion_time.GetCurrentTime()
 
-        self._store.update("jobs", name, change)
+        try:
+            self._store.update("jobs", name, change)
+        except StorageError as problem:
+            logging.getLogger(__name__).error("job %s: %s", name, problem)
+            self._store.update("jobs", name, change, lasting=False)
 
 
 def _failure(error: Exception) -> "pb.JobFailureType.ValueType":

@@ -28,14 +28,20 @@ TYPES = {
     RuntimeName.QNN_CONTEXT_BINARY: pb.MODEL_TYPE_QNN_CONTEXT_BINARY,
 }
 
+CHECK_MB = 8000
+"""Memory for that, in 10^6 bytes."""
+
+FILES = 1000
+"""Most files of a zipped model."""
+
 _DTYPES = {name.removeprefix("TENSOR_DTYPE_").lower(): value for name, value in pb.TensorDtype.items()}
 
 
 def exported(path: Path, record: pb.Model, shapes: Mapping[str, tuple[int, ...]]) -> Artifact:
-    """Return an uploaded ONNX model, checked and pinned to one sample.
+    """Return an uploaded ONNX model, checked and pinned to one sample; with encodings it becomes QDQ.
 
     Args:
-        path: the upload: an .onnx file, or a .zip file of a folder with one and its weights.
+        path: the upload: an .onnx file, or a .zip file of a folder with one, and its weights or AIMET's encodings.
         record: what the client says of it.
         shapes: of inputs, as the client gives them.
 
@@ -44,10 +50,12 @@ def exported(path: Path, record: pb.Model, shapes: Mapping[str, tuple[int, ...]]
     """
     from edge_pipeline.models.onnx_file import is_quantized, tensors
 
-    if record.model_type != pb.MODEL_TYPE_ONNX:
-        found = pb.ModelType.Name(record.model_type).removeprefix("MODEL_TYPE_").lower()
+    if record.model_type not in (pb.MODEL_TYPE_ONNX, pb.MODEL_TYPE_AIMET_ONNX):
+        known = {value: word.removeprefix("MODEL_TYPE_").lower() for word, value in pb.ModelType.items()}
         raise JobError(
-            pb.JOB_FAILURE_TYPE_UNSUPPORTED, f"this hub takes ONNX models, float or QDQ; '{record.name}' is {found}"
+            pb.JOB_FAILURE_TYPE_UNSUPPORTED,
+            f"this hub takes ONNX models, float, QDQ or with AIMET's encodings; '{record.name}' is "
+            f"{known.get(record.model_type, 'of a newer type')}",
         )
     content = _checked(path, record, shapes)
     inputs, outputs = tensors(content)
@@ -151,14 +159,20 @@ def _checked(path: Path, record: pb.Model, shapes: Mapping[str, tuple[int, ...]]
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as own:
         if record.is_directory:
             source = _unpacked(path, Path(name))
+        elif record.model_type == pb.MODEL_TYPE_AIMET_ONNX:
+            raise JobError(pb.JOB_FAILURE_TYPE_MODEL_INVALID, f"'{record.name}' is no folder with encodings")
         else:
             source = Path(name) / "model.onnx"
             source.symlink_to(path.resolve())
         places = {key: Path(own) / key for key in ("request", "result", "problem")}
-        request = {"source": str(source), "shapes": shapes, **{key: str(place) for key, place in places.items()}}
+        encodings = str(_encodings(source, record)) if record.model_type == pb.MODEL_TYPE_AIMET_ONNX else ""
+        request = {"source": str(source), "encodings": encodings, "shapes": shapes}
+        request |= {key: str(place) for key, place in places.items()}
         places["request"].write_text(json.dumps(request))
         try:
-            run_child("edge_pipeline.hub.checking", [str(places["request"])], time_limit_s=CHECK_S)
+            run_child(
+                "edge_pipeline.hub.checking", [str(places["request"])], time_limit_s=CHECK_S, memory_limit_mb=CHECK_MB
+            )
         except ChildError as error:
             raise JobError(
                 pb.JOB_FAILURE_TYPE_MODEL_INVALID, f"'{record.name}' cannot be loaded and run once: {error}"
@@ -175,10 +189,23 @@ def _unpacked(path: Path, folder: Path) -> Path:
         with zipfile.ZipFile(path) as archive:
             if sum(one.file_size for one in archive.infolist()) > UNPACKED_BYTES:
                 raise JobError(pb.JOB_FAILURE_TYPE_MODEL_INVALID, "the zipped model is larger than 4 GiB")
+            if len(archive.infolist()) > FILES:
+                raise JobError(pb.JOB_FAILURE_TYPE_MODEL_INVALID, f"the zipped model has more than {FILES} files")
             archive.extractall(folder)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
         raise JobError(pb.JOB_FAILURE_TYPE_MODEL_CORRUPT, f"the zipped model cannot be unpacked: {error}") from error
     found = [one for one in folder.rglob("*.onnx") if one.is_file()]
     if len(found) != 1:
         raise JobError(pb.JOB_FAILURE_TYPE_MODEL_INVALID, f"the zipped model has {len(found)} .onnx files, not one")
+    return found[0]
+
+
+def _encodings(source: Path, record: pb.Model) -> Path:
+    """Return AIMET's file beside an unpacked .onnx file."""
+    found = sorted(source.parent.glob("*.encodings"))
+    if len(found) != 1:
+        raise JobError(
+            pb.JOB_FAILURE_TYPE_MODEL_INVALID,
+            f"'{record.name}' is a folder of AIMET's with {len(found)} .encodings files beside its .onnx file, not one",
+        )
     return found[0]

@@ -10,6 +10,12 @@ from edge_pipeline.core.types import RuntimeName
 from edge_pipeline.hub.errors import JobError
 
 COMPILE = ("--target_runtime", "--output_names")
+DLC = "qnn_dlc"
+NO_LINKER = (
+    "this hub makes no DLC and links none: Qualcomm's converter, which makes them, is in none of the packages that it "
+    "runs. Compile each network for itself with --target_runtime qnn_context_binary"
+)
+
 RUN = ("--max_profiler_iterations",)
 
 _INVALID = pb.JOB_FAILURE_TYPE_INVALID_ARGUMENT
@@ -46,6 +52,8 @@ def target_runtime(options: dict[str, str], engines: tuple[RuntimeName, ...]) ->
         JobError: there is none of this name here.
     """
     name = options.get("--target_runtime", engines[0].value)
+    if name == DLC:
+        raise JobError(pb.JOB_FAILURE_TYPE_UNSUPPORTED, NO_LINKER)
     if name not in list(RuntimeName):
         raise JobError(
             _INVALID, f"--target_runtime {name[:100]} is not known to this hub; {suggest(name, RuntimeName)}"

@@ -33,6 +33,8 @@ def detail(profile: Profile) -> pb.ProfileDetail:
         one = found.layer_details.add(name=layer.name, layer_type_name=layer.type, compute_unit=unit, id=str(index))
         if layer.time_ms is not None:
             one.execution_time = _us(layer.time_ms)
+        if layer.cycles is not None:
+            one.execution_cycles = layer.cycles
     for tool in profile.runtime_version.split(", "):
         name, _, version = tool.partition(" ")
         found.tool_versions.add(name=name, version=version)

@@ -14,11 +14,18 @@ from edge_pipeline.hub import devices
 from edge_pipeline.hub.errors import RefusedError
 from edge_pipeline.hub.jobs import Jobs
 from edge_pipeline.hub.store import DIGEST, FILE, Store, body, created, new_dataset
+from edge_pipeline.hub.summaries import summaries
 from edge_pipeline.hub.tickets import ticket
 from edge_pipeline.hub.work import LOG
 
 PREFIX = "/api/v1/"
-_EXTENSIONS = {pb.MODEL_TYPE_ONNX: ".onnx", pb.MODEL_TYPE_TFLITE: ".tflite", pb.MODEL_TYPE_QNN_CONTEXT_BINARY: ".bin"}
+_EXTENSIONS = {
+    pb.MODEL_TYPE_ONNX: ".onnx",
+    pb.MODEL_TYPE_AIMET_ONNX: ".aimet",
+    pb.MODEL_TYPE_TFLITE: ".tflite",
+    pb.MODEL_TYPE_QNN_CONTEXT_BINARY: ".bin",
+    pb.MODEL_TYPE_QNN_DLC: ".dlc",
+}
 _ENGINES = {"onnxruntime": "ONNX Runtime", "ai-edge-litert": "LiteRT", "onnxruntime-qnn": "QNN (ONNX Runtime)"}
 _PROJECT = re.compile(r"projects/[^/]+/")
 _SAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -182,7 +189,7 @@ class Protocol:
         states = request.value("state").split(",") if request.value("state") else []
         if not all(one.isdecimal() for one in states):
             raise RefusedError(400, "'state' must be numbers with commas between them")
-        return self._jobs.summaries({int(one) for one in states}, request.value("type"))
+        return summaries(self._store, {int(one) for one in states}, request.value("type"))
 
     def _id_of(self, summary: pb.JobSummary) -> str:
         return str(getattr(summary, summary.WhichOneof("job") or "compile_job_summary").job_id)

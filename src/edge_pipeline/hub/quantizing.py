@@ -23,7 +23,7 @@ def quantized(
     Args:
         source: an exported float model.
         samples: one at a time, each input (1, ...).
-        weights: a `QuantizeDtype`; int8 is possible.
+        weights: a `QuantizeDtype`; int8 and int4 are possible, both without a zero point.
         activations: a `QuantizeDtype`; int8 and int16 are possible, both with a zero point.
 
     Raises:
@@ -32,10 +32,13 @@ def quantized(
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     kinds = {pb.QUANTIZE_DTYPE_INT8: QuantType.QUInt8, pb.QUANTIZE_DTYPE_INT16: QuantType.QUInt16}
-    if weights != pb.QUANTIZE_DTYPE_INT8 or activations not in kinds:
+    of_weights = {pb.QUANTIZE_DTYPE_INT8: QuantType.QInt8, pb.QUANTIZE_DTYPE_INT4: QuantType.QInt4}
+    if weights not in of_weights or activations not in kinds:
         raise JobError(
-            pb.JOB_FAILURE_TYPE_UNSUPPORTED, "this hub quantizes weights to int8 and activations to int8 or int16"
+            pb.JOB_FAILURE_TYPE_UNSUPPORTED,
+            "this hub quantizes weights to int8 or int4, and activations to int8 or int16",
         )
+    plain = (weights, activations) == (pb.QUANTIZE_DTYPE_INT8, pb.QUANTIZE_DTYPE_INT8)
     names = [one.name for one in source.inputs]
 
     class Samples(CalibrationDataReader):  # type: ignore[misc]
@@ -53,9 +56,9 @@ def quantized(
                 Samples(),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
-                weight_type=QuantType.QInt8,
+                weight_type=of_weights[weights],
                 activation_type=kinds[activations],
-                extra_options={"UseQDQContribOps": activations == pb.QUANTIZE_DTYPE_INT16},
+                extra_options={"UseQDQContribOps": not plain},
             )
         except JobError:
             raise

@@ -140,6 +140,8 @@ class Hub:
             kind, name = named[:2]
             path = self._store.path(kind, name, file_of(kind))
             if action == "get":
+                if not path.is_file():
+                    raise RefusedError(404, f"the {kind[:-1]} '{name}' has no file")
                 return FileResponse(path, media_type="application/octet-stream")
             return await self._take(http, kind, name, path)
 
@@ -148,9 +150,10 @@ class Hub:
     async def _take(self, http: HttpRequest, kind: str, name: str, path: Path) -> Response:
         if self._store.get(kind, name).file_upload_complete:
             raise RefusedError(409, f"the {kind[:-1]} '{name}' has its file already; make a new one")
-        size = http.headers.get("Content-Length", "0")
-        if size.isdecimal():
-            await run_in_threadpool(self._store.check_room, int(size))
+        size = http.headers.get("Content-Length", "")
+        if not size.isdecimal():
+            raise RefusedError(411, "an upload must say how long it is, in its Content-Length")
+        await run_in_threadpool(self._store.check_room, int(size))
         chunks: AsyncIterator[bytes] = http.stream()
         if http.method == "POST":
             chunks = transfers.of_form(chunks, http.headers.get("Content-Type", ""))

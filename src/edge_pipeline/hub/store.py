@@ -81,13 +81,28 @@ class Store:
                 raise RefusedError(404, f"this hub has no {kind[:-1]} '{name[:40]}'")
             return KINDS[kind].FromString(self._records[kind][name])
 
-    def update(self, kind: str, name: str, change: Callable[[Any], object]) -> Any:
-        """Let `change` alter the message of a record in place, keep it, and return it."""
+    def update(self, kind: str, name: str, change: Callable[[Any], object], *, lasting: bool = True) -> Any:
+        """Let `change` alter the message of a record in place, keep it, and return it.
+
+        One that is not `lasting` is forgotten with the process: for a disk that takes nothing more.
+
+        Raises:
+            StorageError: it cannot be written; nothing has changed.
+        """
         with self._lock:
             message = self.get(kind, name)
             change(message)
-            self._write(kind, name, message)
+            if lasting:
+                self._write(kind, name, message)
+            else:
+                self._records[kind][name] = message.SerializeToString()
         return message
+
+    def discard(self, kind: str, name: str) -> None:
+        """Delete a record and its files."""
+        with self._lock:
+            self._records[kind].pop(name, None)
+            shutil.rmtree(self.folder / kind / name, ignore_errors=True)
 
     def all(self, kind: str) -> list[tuple[str, Any]]:
         """Return ids and messages of all records."""

@@ -73,7 +73,7 @@ def compile_model(work: Work) -> pb.JobResult:
 
 
 def quantize_model(work: Work) -> pb.JobResult:
-    """Quantize an uploaded float model with ONNX Runtime's static quantization, QDQ, weights int8.
+    """Quantize an uploaded float model with ONNX Runtime's static quantization, QDQ.
 
     Raises:
         EdgePipelineError: it cannot be quantized so.
@@ -100,7 +100,7 @@ def link_models(work: Work) -> pb.JobResult:
     Raises:
         JobError: always.
     """
-    raise JobError(pb.JOB_FAILURE_TYPE_UNSUPPORTED, "this hub does not link models; compile each by itself")
+    raise JobError(pb.JOB_FAILURE_TYPE_UNSUPPORTED, options.NO_LINKER)
 
 
 def run_model(work: Work) -> pb.JobResult:
@@ -145,9 +145,13 @@ def run_model(work: Work) -> pb.JobResult:
                 counts.append(len(inputs[0]))
                 yield inputs
 
-        with tensors.Writer(path, [one.name for one in interface.outputs]) as writer:
-            for outputs in device.infer(artifact, batches(), threads=1, time_limit_s=TIME_LIMIT_S, target=target):
-                writer.add(outputs, counts[-1])
+        try:
+            with tensors.Writer(path, [one.name for one in interface.outputs]) as writer:
+                for outputs in device.infer(artifact, batches(), threads=1, time_limit_s=TIME_LIMIT_S, target=target):
+                    writer.add(outputs, counts[-1])
+        except BaseException:
+            work.store.discard("datasets", output)
+            raise
         work.store.update("datasets", output, _complete)
         result.output_dataset_id = output
     return pb.JobResult(inference_job_result=result)

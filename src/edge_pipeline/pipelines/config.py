@@ -14,7 +14,11 @@ from edge_pipeline.core.errors import ConfigError, suggest
 from edge_pipeline.core.types import Precision, Target
 from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.models.spec import CustomSpec, ModelSpec
+from edge_pipeline.pipelines.gate.spec import GateSpec
+from edge_pipeline.pipelines.gate.spec import problems as gate_problems
+from edge_pipeline.pipelines.hub_checks import unfit
 from edge_pipeline.pipelines.parameters import ModelParameters
+from edge_pipeline.pipelines.retrain.schedule import ScheduleSpec
 from edge_pipeline.runtimes.base import PRECISIONS
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -40,6 +44,8 @@ class Project:
     devices: Mapping[str, DeviceSpec] = field(default_factory=dict)
     parameters: Mapping[str, ModelParameters] = field(default_factory=dict)
     tracking: TrackingSpec = field(default_factory=TrackingSpec)
+    schedule: Mapping[str, ScheduleSpec] = field(default_factory=dict)
+    gates: Mapping[str, GateSpec] = field(default_factory=dict)
 
     def targets(self, model: str) -> list[Target]:
         """Return the targets of a model: the combinations that its devices can run."""
@@ -57,6 +63,8 @@ def parse(
     devices: Mapping[str, Any],
     parameters: Mapping[str, Any],
     tracking: Mapping[str, Any],
+    schedule: Mapping[str, Any] | None = None,
+    gates: Mapping[str, Any] | None = None,
 ) -> Project:
     """Return the typed configuration.
 
@@ -66,6 +74,8 @@ def parse(
         devices: content of devices.yml.
         parameters: all parameters of the project, with those of the command line merged in.
         tracking: content of mlflow.yml.
+        schedule: content of schedule.yml.
+        gates: content of gates.yml.
 
     Raises:
         ConfigError: lists every problem found.
@@ -92,15 +102,33 @@ def parse(
     for name, parameters_ in typed_parameters.items():
         if name in typed_models:
             problems += _unfit_layers(name, typed_models[name], parameters_, typed_devices)
+            problems += unfit(name, typed_models[name], parameters_, typed_devices)
     settings = _typed(TrackingSpec, tracking, "mlflow.yml", problems)
+    schedule = _named(schedule or {}, "schedule.yml", problems)
+    typed_schedule = _typed_all(ScheduleSpec, schedule, "schedule.yml", problems)
+    problems += [
+        f"schedule.yml: no model '{name}' in models.yml; {suggest(name, models)}"
+        for name in schedule
+        if name not in models
+    ]
+    gates = _named(gates or {}, "gates.yml", problems)
+    typed_gates = _typed_all(GateSpec, gates, "gates.yml", problems)
+    unknown = [name for name in gates if name not in models]
+    problems += [f"gates.yml: no model '{name}' in models.yml; {suggest(name, models)}" for name in unknown]
+    for name, gate in typed_gates.items():
+        if name in typed_models and set(typed_models[name].targets.devices) <= set(typed_devices):
+            targets = runnable(name, typed_models[name], typed_devices)
+            problems += gate_problems(name, gate, typed_models[name], targets, typed_devices)
     if problems or settings is None:
         raise ConfigError(problems)
     return Project(
         root,
-        {name: _located(spec, root) for name, spec in typed_models.items()},
+        {name: _located(name, spec, root) for name, spec in typed_models.items()},
         typed_devices,
         {name: _started(one, root) for name, one in typed_parameters.items()},
         settings,
+        schedule={name: _watched(one, root) for name, one in typed_schedule.items()},
+        gates=typed_gates,
     )
 
 
@@ -268,12 +296,20 @@ def _tags(cls: type[BaseModel]) -> tuple[Any, ...]:
     return ()
 
 
-def _located(spec: ModelSpec, root: Path) -> ModelSpec:
+def _located(name: str, spec: ModelSpec, root: Path) -> ModelSpec:
     """Let relative paths of the dataset and of the network's file start at the project's folder."""
-    changes: dict[str, Any] = {"dataset": _rooted(spec.dataset, root)}
+    dataset, incoming = _rooted(spec.dataset, root), incoming_folder(root, name)
+    if getattr(dataset, "incoming", incoming) is None and incoming.is_dir():
+        dataset = dataset.model_copy(update={"incoming": incoming})
+    changes: dict[str, Any] = {"dataset": dataset}
     if isinstance(spec, CustomSpec) and spec.file:
         changes["file"] = root / spec.file
     return spec.model_copy(update=changes)
+
+
+def incoming_folder(root: Path, model: str) -> Path:
+    """Return where retraining keeps the new samples of a model."""
+    return root / "data" / "01_raw" / model / "incoming"
 
 
 def _rooted(value: BaseModel, root: Path) -> BaseModel:
@@ -295,3 +331,17 @@ def _started(parameters: ModelParameters, root: Path) -> ModelParameters:
         return parameters
     finetune = parameters.finetune.model_copy(update={"checkpoint": root / start})
     return parameters.model_copy(update={"finetune": finetune})
+
+
+def _watched(schedule: ScheduleSpec, root: Path) -> ScheduleSpec:
+    """Let relative paths of schedule.yml start at the project's folder."""
+
+    def below(path: str) -> str:
+        return path if "://" in path or "::" in path else str(root / Path(path).expanduser())
+
+    def moved(entry: Any, *keys: str) -> Any:
+        given = {key: value for key in keys if (value := getattr(entry, key))} if entry else {}
+        return entry.model_copy(update={key: below(value) for key, value in given.items()}) if given else entry
+
+    changes = {"new_data": moved(schedule.new_data, "path", "images"), "drift": moved(schedule.drift, "on_device")}
+    return schedule.model_copy(update=changes)

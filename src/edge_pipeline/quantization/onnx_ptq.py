@@ -13,6 +13,8 @@ from edge_pipeline.core.quiet import quiet
 Sample = Mapping[str, NDArray[Any]]
 """The inputs of one inference, batch 1, by name."""
 
+ENCODINGS_VERSIONS = ("1.0.0", "2.0.0")
+
 MINIMUM_OPSET = 13
 """The first opset whose quantization operators take a scale for each channel."""
 
@@ -70,6 +72,39 @@ def quantize_onnx(
         return outputs
 
     return QuantizedOnnx(exported, _encodings(sim), simulate)
+
+
+def quantize_with(model_bytes: bytes, encodings: Mapping[str, Any]) -> bytes:
+    """Return a float model as QDQ, with the scales of an `.encodings` file of AIMET; tensors without any stay float.
+
+    Args:
+        model_bytes: the self-contained model that the file belongs to: the names of its tensors are in it.
+        encodings: content of the file, of version 1.0.0 or 2.0.0.
+
+    Raises:
+        QuantizationError: the file has no encodings of this model, is of another version or damaged, or the model
+            cannot be simulated or exported.
+    """
+    version = encodings.get("version")
+    if version not in ENCODINGS_VERSIONS:
+        raise QuantizationError(
+            f"encodings of version {str(version)[:40]!r} are not known; export them as {' or '.join(ENCODINGS_VERSIONS)}"
+        )
+    import onnx
+    from aimet_onnx.quantsim import load_encodings_to_sim
+
+    with quiet():
+        model = onnx.load_from_string(model_bytes)
+        known = {name for node in model.graph.node for name in (*node.input, *node.output)}
+        limits = _limits(model)
+        sim = _simulation(model, "min_max", "htp_v73", (8, 8))
+        try:
+            load_encodings_to_sim(sim, dict(encodings), strict=False)
+        except Exception as error:
+            raise QuantizationError(f"the encodings are damaged or another model's: {_said(error)}") from error
+        if not any(one.enabled for name, one in sim.qc_quantize_op_dict.items() if name in known):
+            raise QuantizationError("none of the encodings is that of a tensor of the model: they are another model's")
+        return _export(sim, limits)
 
 
 def _prepared(model_bytes: bytes, equalize: bool) -> Any:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from edge_pipeline.core.errors import DeviceError, suggest
+from edge_pipeline.core.types import Artifact
 
 Hexagon = Literal["v68", "v69", "v73", "v75", "v79", "v81"]
 
@@ -46,6 +47,19 @@ def chip(name: str) -> Chip:
         names = sorted({one.name for one in known.values()})
         raise DeviceError(f"the chip '{name}' is not known; {suggest(name, names)}")
     return found
+
+
+def check_made_for(artifact: Artifact, known: Chip, target: str) -> None:
+    """Refuse what was compiled for another chip: emulator and drivers may run it without a word.
+
+    Raises:
+        DeviceError: it was.
+    """
+    if artifact.details.get("soc_model") != known.soc_model:
+        raise DeviceError(
+            f"{target}: the artifact was compiled for {artifact.details.get('chip', 'no NPU')}, the device is "
+            f"{known.name}; run `kedro run --tags compile` again"
+        )
 
 
 @functools.cache

@@ -14,6 +14,8 @@ from typing import Any
 from edge_pipeline.runtimes.session import Tensor
 
 _CPU, _WRITE = 1, 1
+_BUILTIN = 2
+"""The mode of the CPU in which no delegate is used."""
 _WARMUP = 5
 _ROW = re.compile(r"^\s*(\S.*?)(?:\s+[\d.]+){2}\s+([\d.]+)(?:\s+[\d.]+%){2}\s+[\d.]+\s+\d+\s+(\S+)\s*$")
 """A row of the profiler's table: type, start and first, mean in ms, two shares, memory, number of calls, name."""
@@ -23,7 +25,9 @@ class ProfilerError(Exception):
     """LiteRT refused a call; the message names it."""
 
 
-def operator_times(model: Path, inputs: Sequence[Tensor], *, threads: int, runs: int) -> list[dict[str, Any]]:
+def operator_times(
+    model: Path, inputs: Sequence[Tensor], *, threads: int, runs: int, xnnpack: bool = True
+) -> list[dict[str, Any]]:
     """Return type and mean time (ms) of each operator, in the order they run.
 
     The profiler counts whole microseconds, so an operator that takes less than one may show 0.
@@ -33,6 +37,7 @@ def operator_times(model: Path, inputs: Sequence[Tensor], *, threads: int, runs:
         inputs: one sample, in the model's own element types.
         threads: of the engine.
         runs: number of profiled runs.
+        xnnpack: whether XNNPACK does what it can, as by default, or LiteRT's own kernels all.
 
     Raises:
         ProfilerError: LiteRT cannot compile or run the model.
@@ -45,7 +50,8 @@ def operator_times(model: Path, inputs: Sequence[Tensor], *, threads: int, runs:
     options = api.create("LiteRtCreateOptions")
     api.call("LiteRtSetOptionsHardwareAccelerators", options, _CPU)
     api.add_option(options, b"runtime_options_string", b"enable_profiling = true\n")
-    api.add_option(options, b"xnnpack", b"num_threads = %d\n" % threads)
+    kernels = b"" if xnnpack else b"kernel_mode = %d\n" % _BUILTIN
+    api.add_option(options, b"xnnpack", b"num_threads = %d\n%b" % (threads, kernels))
     compiled = api.create("LiteRtCreateCompiledModel", environment, graph, options)
     subgraph = api.create("LiteRtGetModelSubgraph", graph, ctypes.c_size_t(0))
     feeds, results = (api.buffers(side, environment, compiled, subgraph) for side in ("Input", "Output"))

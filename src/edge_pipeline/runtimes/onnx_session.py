@@ -1,15 +1,16 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU, or with another of its execution providers."""
 
 import functools
 import json
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
 
+from edge_pipeline.runtimes import providers
 from edge_pipeline.runtimes.session import Tensor
 
 ort.set_default_logger_severity(3)
@@ -38,16 +39,38 @@ def _overflows() -> bool:
 
 
 class OnnxSession:
-    """A model loaded by ONNX Runtime's CPU execution provider with all graph optimisations.
+    """A model loaded by ONNX Runtime's CPU execution provider with all graph optimisations, or by another provider.
 
-    See `int8_options` for what is special about integers.
+    See `int8_options` for what is special about integers. For QNN's provider nothing is optimised before, since that
+    moves operators out of the reach of their quantizers.
+
+    Args:
+        model: the file, or its content.
+        threads: of the CPU.
+        soc_model: number of the chip that QNN's emulator stands in for.
+        engine: the provider; see providers.py.
+
+    Raises:
+        EngineError: this machine lacks the provider, or that takes nothing of the model.
     """
 
-    version = f"onnxruntime {ort.__version__}"
-
-    def __init__(self, model: Path | bytes, *, threads: int) -> None:
-        self._model, self._threads = model, threads
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        threads: int,
+        soc_model: int | None = None,
+        engine: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._model, self._threads, self._engine = model, threads, engine or {}
+        self._provider = providers.choice_of_provider(self._engine)
+        emulated = soc_model is not None and self._provider == providers.QNN
+        self._more = {"soc_model": str(soc_model)} if emulated else {}
+        self.version = f"onnxruntime {ort.__version__}"
+        if self._provider != providers.CPU:
+            self.version += f", {self._provider} on {self._engine['compute_unit']}"
         self._session = self._open(self._options())
+        providers.check_taken(self._provider, self._assigned(self._session), self._engine)
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
 
     def encode(self, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -64,7 +87,10 @@ class OnnxSession:
         return list(native)
 
     def layers(self, inputs: Sequence[Tensor], runs: int) -> list[dict[str, Any]]:
-        """Per-operator times of ONNX Runtime's profiler, after fusion, the first run left out."""
+        """Per-operator times of ONNX Runtime's profiler, after fusion, the first run left out.
+
+        What a provider compiled into one is listed by its operators, whose times nobody knows.
+        """
         with tempfile.TemporaryDirectory() as folder:
             options = self._options()
             options.enable_profiling = True
@@ -81,15 +107,37 @@ class OnnxSession:
                 name = event["name"].removesuffix("_kernel_time")
                 seen.setdefault(name, []).append(event["dur"] / 1000)
                 types[name] = (event["args"]["op_name"], event["args"]["provider"])
-        return [
+        compiled = self._compiled(session, {providers.plain_name(name) for name in seen})
+        whole = {one["provider"] for one in compiled}
+        timed = [
             {
                 "name": name,
                 "type": types[name][0],
-                "compute_unit": "cpu" if types[name][1] == "CPUExecutionProvider" else types[name][1],
+                "compute_unit": self._unit(types[name][1]),
                 "time_ms": sum(times[1:]) / max(len(times) - 1, 1),
             }
             for name, times in seen.items()
+            if not (types[name][1] in whole and types[name][0].startswith(types[name][1]))
         ]
+        return [{key: value for key, value in one.items() if key != "provider"} for one in compiled] + timed
+
+    def _compiled(self, session: Any, timed: set[str]) -> list[dict[str, Any]]:
+        """Return the nodes that a provider other than the CPU's took and the profiler does not list."""
+        return [
+            {"name": name, "type": kind, "compute_unit": self._unit(provider), "time_ms": None, "provider": provider}
+            for provider, nodes in (self._assigned(session) or {}).items()
+            if provider != providers.CPU
+            for name, kind in nodes
+            if name not in timed and kind not in providers.BOUNDARY
+        ]
+
+    def _assigned(self, session: Any) -> dict[str, list[tuple[str, str]]] | None:
+        return None if self._provider == providers.CPU else providers.assigned(session)
+
+    def _unit(self, provider: str) -> str:
+        if provider == self._provider:
+            return str(self._engine.get("compute_unit", "cpu"))
+        return "cpu" if provider == providers.CPU else provider
 
     def _options(self) -> Any:
         options = ort.SessionOptions()
@@ -97,8 +145,17 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         int8_options(options)
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        if self._provider == providers.QNN:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if self._provider != providers.CPU:
+            options.add_session_config_entry(*providers.RECORD)
         return options
 
     def _open(self, options: Any) -> Any:
         model = str(self._model) if isinstance(self._model, Path) else self._model
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        if self._provider == providers.CPU:
+            return ort.InferenceSession(model, options, providers=[providers.CPU])
+        listed = providers.add_provider(options, self._engine, self._more)
+        session = ort.InferenceSession(model, options, **({"providers": [*listed, providers.CPU]} if listed else {}))
+        session.disable_fallback()
+        return session

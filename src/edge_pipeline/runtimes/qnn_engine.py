@@ -5,13 +5,15 @@ error if the installed packages do not fit together.
 """
 
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-import onnxruntime_qnn
 
-PROVIDER = "QNNExecutionProvider"
+from edge_pipeline.runtimes import providers
+
+PROVIDER = providers.QNN
 
 
 def open_qnn(
@@ -30,33 +32,33 @@ def open_qnn(
         provider: options of the execution provider, such as `soc_model`.
         entries: more entries of the session's configuration.
         fallback: whether operators that the NPU lacks may run on the CPU.
+
+    Raises:
+        EngineError: this machine's ONNX Runtime has no QNN, or that finds no NPU.
     """
-    if not any(device.ep_name == PROVIDER for device in ort.get_ep_devices()):
-        ort.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(not fallback)))
     for key, value in (entries or {}).items():
         options.add_session_config_entry(key, value)
-    devices = [device for device in ort.get_ep_devices() if device.ep_name == PROVIDER][:1]
-    if not devices:
-        raise RuntimeError("onnxruntime-qnn lists no device on this machine")
-    options.add_provider_for_devices(devices, {"backend_path": onnxruntime_qnn.get_qnn_htp_path(), **provider})
-    session = ort.InferenceSession(str(model), options)
+    listed = providers.add_provider(options, {"compute_unit": "npu", "provider": PROVIDER}, provider)
+    session = ort.InferenceSession(str(model), options, **({"providers": listed} if listed else {}))
     session.disable_fallback()
     return session
 
 
 def version() -> str:
     """Return the engine's name and version."""
-    return f"onnxruntime-qnn {onnxruntime_qnn.__version__}"
+    return f"onnxruntime-qnn {metadata.version('onnxruntime-qnn')}"
 
 
 if __name__ == "__main__":
     from edge_pipeline.core.child import die_with_parent
 
     die_with_parent()
+    import onnxruntime_qnn
+
     ort.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())
     if not any(device.ep_name == PROVIDER for device in ort.get_ep_devices()):
         raise SystemExit("onnxruntime-qnn lists no device on this machine")

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_pipeline.runtimes import qnn_engine
+from edge_pipeline.runtimes import providers, qnn_engine
 from edge_pipeline.runtimes.session import Tensor, dequantize, quantize
 
 _OPERATOR = re.compile(r"(?P<name>.*?)(_token_\d+)?:OpId_\d+ \(cycles\)$")
 """An operator in a profile: its name, what ONNX Runtime added to it, and its number."""
+
+_WRAPPER = "wrapper.onnx"
+"""The ONNX file beside a binary, where that came with it; see qnn_wrapper.py."""
 
 
 class QnnSession:
@@ -24,12 +27,14 @@ class QnnSession:
     Args:
         model: `model.onnx` with its binaries beside it, or a binary with its `tensors.json`.
         soc_model: number of the chip that is emulated; `None` on the chip itself.
+        engine: `options` of QNN's provider; see providers.py.
     """
 
-    def __init__(self, model: Path, *, soc_model: int | None) -> None:
+    def __init__(self, model: Path, *, soc_model: int | None, engine: Mapping[str, Any] | None = None) -> None:
         self.version = qnn_engine.version()
         self._model = model
-        self._provider = {} if soc_model is None else {"soc_model": str(soc_model)}
+        emulated = {} if soc_model is None else {"soc_model": str(soc_model)}
+        self._provider = {**(engine or {}).get("options", {}), **emulated}
         self._context: Mapping[str, Any] | None = None
         if model.suffix != ".onnx":
             self._context = json.loads((model.parent / "tensors.json").read_text())
@@ -62,21 +67,34 @@ class QnnSession:
     def layers(self, inputs: Sequence[Tensor], runs: int) -> list[dict[str, Any]]:
         """Return the operators on the NPU, and which of them another one does: those take no cycle of their own.
 
-        Cycles differ from run to run on the emulator and are not returned.
+        Those that the compiler left to the CPU come last. Cycles differ from run to run on the emulator and are not
+        returned.
         """
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "profile.csv"
             session = self._open({"profiling_level": "detailed", "profiling_file_path": str(report)})
             session.run(None, dict(zip(self._inputs, self.encode(inputs), strict=True)))
+            left = (providers.assigned(session) or {}).get(providers.CPU, [])
             del session
-            return _operators(report.read_text())
+            return [
+                *_operators(report.read_text()),
+                *(_on_cpu(*one) for one in left if one[1] not in providers.BOUNDARY),
+            ]
 
     def _open(self, more: Mapping[str, str]) -> Any:
-        provider = {**self._provider, **more}
+        provider, entries = {**self._provider, **more}, dict([providers.RECORD])
         if self._context is None:
-            return qnn_engine.open_qnn(self._model, provider, fallback=True)
+            return qnn_engine.open_qnn(self._model, provider, entries, fallback=True)
+        beside = self._model.with_name(_WRAPPER)
+        if beside.is_file():
+            return qnn_engine.open_qnn(beside, provider, entries, fallback=False)
+        from edge_pipeline.runtimes.qnn_wrapper import wrapper
+
         with tempfile.TemporaryDirectory() as folder:
-            return qnn_engine.open_qnn(_wrapped(self._model, self._context, Path(folder)), provider, fallback=False)
+            path = Path(folder) / _WRAPPER
+            shutil.copy(self._model, folder)
+            path.write_bytes(wrapper(self._model.name, self._context))
+            return qnn_engine.open_qnn(path, provider, entries, fallback=False)
 
 
 def _operators(report: str) -> list[dict[str, Any]]:
@@ -92,34 +110,5 @@ def _operators(report: str) -> list[dict[str, Any]]:
     ]
 
 
-def _wrapped(binary: Path, context: Mapping[str, Any], folder: Path) -> Path:
-    """Write an ONNX file around a binary, so that ONNX Runtime loads it; return its path."""
-    import onnx
-    from onnx import helper
-
-    shutil.copy(binary, folder / binary.name)
-    inputs, outputs = (
-        [
-            helper.make_tensor_value_info(
-                one["name"], helper.np_dtype_to_tensor_dtype(onnx.numpy_helper.np.dtype(one["dtype"])), one["shape"]
-            )
-            for one in context[side]
-        ]
-        for side in ("inputs", "outputs")
-    )
-    node = helper.make_node(
-        "EPContext",
-        [one.name for one in inputs],
-        [one.name for one in outputs],
-        domain="com.microsoft",
-        main_context=1,
-        embed_mode=0,
-        ep_cache_context=binary.name,
-        source=qnn_engine.PROVIDER,
-        partition_name=context["partition"],
-    )
-    graph = helper.make_graph([node], "context", inputs, outputs)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    path = folder / "wrapper.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
-    return path
+def _on_cpu(name: str, kind: str) -> dict[str, Any]:
+    return {"name": name, "type": kind, "compute_unit": "cpu", "time_ms": None, "fused": False}

@@ -1,6 +1,6 @@
 """Load a compiled model and run it. Imports NumPy and one engine only: this is what a device process loads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +33,14 @@ def run(session: Session, inputs: Sequence[Tensor]) -> list[Tensor]:
     return session.decode(session.invoke(session.encode(inputs)))
 
 
-def open_session(runtime: str, model: Path | bytes, *, threads: int, soc_model: int | None = None) -> Session:
+def open_session(
+    runtime: str,
+    model: Path | bytes,
+    *,
+    threads: int,
+    soc_model: int | None = None,
+    engine: Mapping[str, Any] | None = None,
+) -> Session:
     """Load `model` with the engine of `runtime`.
 
     Args:
@@ -41,19 +48,23 @@ def open_session(runtime: str, model: Path | bytes, *, threads: int, soc_model: 
         model: the file, or for `onnx` and `tflite` also its content.
         threads: number of CPU threads.
         soc_model: number of the chip that the QNN emulator stands in for; `None` on a machine with an NPU.
+        engine: what computes; see providers.py. Without it that is the CPU, or the NPU of a model made for one.
+
+    Raises:
+        EngineError: this machine lacks the engine, or that takes nothing of the model.
     """
     if runtime == "onnx":
         from edge_pipeline.runtimes.onnx_session import OnnxSession
 
-        return OnnxSession(model, threads=threads)
+        return OnnxSession(model, threads=threads, soc_model=soc_model, engine=engine)
     if runtime == "tflite":
         from edge_pipeline.runtimes.litert_session import LiteRTSession
 
-        return LiteRTSession(model, threads=threads)
+        return LiteRTSession(model, threads=threads, engine=engine)
     if runtime in ("qnn_context_binary", "precompiled_qnn_onnx") and isinstance(model, Path):
         from edge_pipeline.runtimes.qnn_session import QnnSession
 
-        return QnnSession(model, soc_model=soc_model)
+        return QnnSession(model, soc_model=soc_model, engine=engine)
     raise ValueError(f"no session for the runtime '{runtime}'")
 
 

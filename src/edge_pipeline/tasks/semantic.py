@@ -47,6 +47,18 @@ class SemanticSegmentation:
         self._counts += np.bincount(places, minlength=self._counts.size).reshape(self._counts.shape)
         self._samples += 1
 
+    @classmethod
+    def of_counts(cls, classes: Sequence[str], counts: NDArray[np.int64]) -> "SemanticSegmentation":
+        """Return one that has counted pixels already: true class by predicted class, the last of them none."""
+        made = cls(classes)
+        made._counts = counts
+        return made
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Pixels (classes, classes + 1): true class by predicted class, the last of them none."""
+        return self._counts
+
     def metrics(self) -> dict[str, float]:
         """Return `accuracy` (equal to `miou`), `miou`, `pixel_accuracy` and `iou_<class>`.
 

@@ -116,10 +116,12 @@ def target(runtime: str = "onnx", precision: str = "float") -> Target:
     return Target("digits", "cloud", RuntimeName(runtime), Precision(precision))
 
 
-def compile_there(device: DeviceSpec, exported: Artifact, wanted: Target | None = None, options: str = "") -> Artifact:
+def compile_there(
+    device: DeviceSpec, exported: Artifact, wanted: Target | None = None, options: str = "", **wishes: Any
+) -> Artifact:
     from edge_pipeline.devices.aihub import compiling
 
-    return compiling.compile_there(device, exported, wanted or target(), options=options, time_limit_s=120)
+    return compiling.compile_there(device, exported, wanted or target(), compiling.Wishes(options, 120, **wishes))
 
 
 def infer(device: DeviceSpec, artifact: Artifact, *batches: Any) -> list[Any]:

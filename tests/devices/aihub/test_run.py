@@ -104,6 +104,26 @@ def test_the_next_run_measures_again_and_pays_for_nothing_else(done: Run) -> Non
     assert [name.split()[1] for name in new] == ["profile", "profile"]
 
 
+def test_the_hub_quantizes_instead_of_aimet_where_that_is_asked_for(done: Run) -> None:
+    before = len(done.hub.jobs())
+    there = done.kedro("run", "--params", "digits.quantize.where=hub")
+    assert there.returncode == 0, there.stdout
+    new = [name.split()[1] for name in done.hub.jobs()[:-before]]
+    assert sorted(new) == ["compile", *["inference"] * 2, *["profile"] * 2, "quantize"], "float was compiled before"
+    assert "digits/w8a8: quantize on AI Hub, job j" in there.stdout
+    table = pd.read_csv(done.project / "data/08_reporting/digits/scorecard.csv").set_index(["device", "precision"])
+    for device in ("host", "cloud"):
+        found = table.loc[(device, "w8a8")]
+        assert found["status"] == "ok"
+        assert abs(found["accuracy"] - table.loc[(device, "float")]["accuracy"]) < 0.05
+        assert found["sqnr_float_db"] > 15 and pd.isna(found["sqnr_sim_db"])
+        assert table.loc[(device, "float")]["sqnr_sim_db"] > 80
+    listed = done.kedro("edge", "hub", "jobs", "--limit", "100").stdout
+    lines = {tuple(line.split()[:4]) for line in listed.splitlines()}
+    assert ("digits/w8a8", "quantize", "-", "done") in lines, listed
+    assert ("digits@cloud/onnx/w8a8", "compile", "host", "done") in lines, listed
+
+
 def test_devices_are_listed(done: Run) -> None:
     listed = done.kedro("edge", "devices", "cloud")
     assert listed.returncode == 0 and " ready " in listed.stdout, listed.stdout

@@ -89,6 +89,8 @@ def test_a_file_that_cannot_be_extended_is_left_alone(tmp_path: Path, text: str)
 @pytest.mark.slow
 def test_a_device_that_works_passes_its_check(board: DeviceSpec) -> None:
     steps = {step.name: step for step in selftest("board", board)}
+    assert "CPUExecutionProvider" in steps["engines"].told and "tflite: xnnpack, none" in steps["engines"].told
+    assert steps["power sensors"].told
     assert not [step for step in steps.values() if step.ok is False]
     assert steps["onnx"].told == steps["tflite"].told == "computes as on this machine"
     assert "p50" in steps["onnx: measures"].told

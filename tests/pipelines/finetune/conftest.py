@@ -46,6 +46,9 @@ class Recorder:
     def advanced(self, step: str, done: int, note: str) -> None:
         pass
 
+    def entered(self, step: str, state: str) -> None:
+        pass
+
     def ended(self, step: str) -> None:
         self.ended_steps.append(step)
 

@@ -36,11 +36,15 @@ Window = tuple[int, int]
 
 
 class Sampler:
-    """Reads the sensors below `root` from `start` to `stop`."""
+    """Reads the sensors below `root` from `start` to `stop`; `power_sensor` names one, instead of the best.
 
-    def __init__(self, root: Path) -> None:
+    Raises:
+        SensorError: there is no such power sensor.
+    """
+
+    def __init__(self, root: Path, power_sensor: str | None = None) -> None:
         self.heat = find_heat(root)
-        self._power = find_power(root)
+        self._power = find_power(root, power_sensor)
         self._powers: list[tuple[int, float | None]] = []
         self._heats: list[Snapshot] = []
         self._first = self.heat.read()

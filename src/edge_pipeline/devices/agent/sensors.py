@@ -9,9 +9,10 @@ most of the device:
 4. `processor`: the package counters of RAPL, without the memory and the rest of the board;
 5. `rail`: any other hwmon channel, of one part of the board; not those of graphics cards, which do not feed the CPU.
 
-Of several in one class the first by name is taken.
+Of several in one class the first by name is taken. The user may name another one.
 """
 
+import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -68,21 +69,56 @@ class PowerSensor:
     """One sensor.
 
     `read` gives watts, or of a `counter` the joules since some moment; `None` where it cannot be read or what it says
-    cannot be. `scope` is one of `SCOPES`.
+    cannot be. `scope` is one of `SCOPES`, `path` the file that is read, or the first of several.
     """
 
     name: str
     scope: str
     read: Callable[[], float | None]
     counter: bool = False
+    path: str = ""
+
+    @property
+    def listed(self) -> str:
+        """The sensor as a user may name it."""
+        return f"'{self.name}' ({self.scope}, {self.path})"
 
 
-def find_power(root: Path) -> PowerSensor | None:
-    """Return the best sensor below `root` that can be read now."""
+class SensorError(Exception):
+    """There is no such sensor."""
+
+
+def find_power(root: Path, wanted: str | None = None) -> PowerSensor | None:
+    """Return the best sensor below `root` that can be read now, or the one that is wanted.
+
+    Args:
+        root: the folder that has `sys`.
+        wanted: a sensor's name, or its file; both may be a pattern with `*`. Of several that fit, the best is taken.
+
+    Raises:
+        SensorError: no sensor is called so; the message lists those that there are.
+    """
+    readable = power_sensors(root)
+    if wanted is None:
+        return readable[0] if readable else None
+    fitting = [one for one in readable if any(_called(known, wanted) for known in (one.name, one.path))]
+    if not fitting:
+        there = ", ".join(one.listed for one in readable)
+        told = f"those that can be read are {there}" if there else "none can be read here"
+        raise SensorError(f"there is no power sensor '{wanted}' on this machine; {told}: see `power_sensor`")
+    return fitting[0]
+
+
+def power_sensors(root: Path) -> list[PowerSensor]:
+    """Return all sensors below `root` that can be read now, the best first."""
     system = root / "sys" / "class"
     found = [*_hwmon(system / "hwmon"), *_batteries(system / "power_supply"), *_rapl(system / "powercap")]
     readable = [sensor for sensor in found if sensor.read() is not None]
-    return min(readable, key=lambda sensor: SCOPES.index(sensor.scope), default=None)
+    return sorted(readable, key=lambda sensor: SCOPES.index(sensor.scope))
+
+
+def _called(name: str, wanted: str) -> bool:
+    return name == wanted or fnmatch.fnmatchcase(name, wanted)
 
 
 def _watts(value: float) -> float | None:
@@ -115,7 +151,8 @@ def _hwmon(folder: Path) -> Iterator[PowerSensor]:
         inputs = {one.name.split("_")[0]: one for kind in ("average", "input") for one in chip.glob(f"power*_{kind}")}
         for channel, path in sorted(inputs.items()):
             label = text(chip / f"{channel}_label") or text(chip / "label")
-            yield PowerSensor(f"{name} {label or channel}", _scope(name, label), _gauge(path, unit=1e-6))
+            gauge = _gauge(path, unit=1e-6)
+            yield PowerSensor(f"{name} {label or channel}", _scope(name, label), gauge, path=str(path))
         if inputs:
             continue
         for current in in_order(chip.glob("curr*_input")):
@@ -129,6 +166,7 @@ def _hwmon(folder: Path) -> Iterator[PowerSensor]:
                     f"{name} {label or f'channel {channel}'}",
                     _scope(name, label),
                     _gauge(current, voltage, unit=1e-6),
+                    path=str(current),
                 )
 
 
@@ -141,7 +179,7 @@ def _scope(chip: str, label: str) -> str:
 def _batteries(folder: Path) -> Iterator[PowerSensor]:
     for battery in in_order(folder.glob("*")):
         if text(battery / "type") == "Battery" and text(battery / "scope") != "Device":  # that of a mouse or a pen
-            yield PowerSensor(f"battery {battery.name}", "battery", _battery(battery))
+            yield PowerSensor(f"battery {battery.name}", "battery", _battery(battery), path=str(battery))
 
 
 def _battery(folder: Path) -> Callable[[], float | None]:
@@ -170,9 +208,8 @@ def _rapl(folder: Path) -> Iterator[PowerSensor]:
     domains = [one for one in in_order(folder.glob("*rapl:*")) if re.fullmatch(r"(?!.*mmio).*rapl:\d+", one.name)]
     packages = [one for one in domains if text(one / "name").startswith("package")]
     if packages:
-        yield PowerSensor(
-            f"RAPL {', '.join(text(one / 'name') for one in packages)}", "processor", _Joules(packages).read, True
-        )
+        name = f"RAPL {', '.join(text(one / 'name') for one in packages)}"
+        yield PowerSensor(name, "processor", _Joules(packages).read, True, str(packages[0]))
 
 
 class _Joules:

@@ -5,16 +5,19 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from edge_pipeline.devices.agent.events import Events
 from edge_pipeline.devices.agent.heat import Heat, fastest, hottest, throttled
 
 MOST_POINTS = 600
 SHORTEST_POINT_S = 1.0
 
 
-def sustain(invoke: Callable[[Any], object], inputs: Sequence[Any], seconds: float, heat: Heat) -> dict[str, Any]:
+def sustain(
+    invoke: Callable[[Any], object], inputs: Sequence[Any], seconds: float, heat: Heat, events: Events | None = None
+) -> dict[str, Any]:
     """Run `invoke` on `inputs` in turn for so many seconds and return a curve over time.
 
-    The sensors are read between two inferences, once a point, outside of what is timed.
+    The sensors are read, and `events` told of, between two inferences, once a point, outside of what is timed.
 
     Returns:
         `points` of at least a second, at most 600: `seconds` (its end), `p50_ms`, `temperature_c` and `frequency_mhz`
@@ -41,6 +44,8 @@ def sustain(invoke: Callable[[Any], object], inputs: Sequence[Any], seconds: flo
         ends.append((now - begin) / 1e9)
         medians.append(statistics.median(times))
         snapshots.append(heat.read())
+        if events:
+            events.tell("sustained run", ends[-1], seconds, "s")
     zone, policy = hottest(snapshots), fastest(snapshots)
     slow, why = throttled(heat, before, snapshots)
     return {

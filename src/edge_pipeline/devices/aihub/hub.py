@@ -28,8 +28,17 @@ def connected(spec: "DeviceSpec") -> tuple[Client, Ledger]:
     Raises:
         DeviceError: there is no token.
     """
+    return opened(spec.folder)
+
+
+def opened(folder: str | None) -> tuple[Client, Ledger]:
+    """Return the account and the records of its Hub, which are in `folder` or in the default one.
+
+    Raises:
+        DeviceError: there is no token.
+    """
     client = open_client()
-    return client, Ledger(Path(spec.folder or DEFAULT_FOLDER), client.address)
+    return client, Ledger(Path(folder or DEFAULT_FOLDER), client.address)
 
 
 def offered(client: Client) -> "list[pb.Device]":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edge_pipeline.core.errors import DeviceError
-from edge_pipeline.core.progress import advance, listeners
+from edge_pipeline.core.progress import advance, enter, listeners
 from edge_pipeline.devices.aihub.client import AnswerLostError, Client, GoneError, RefusedForNowError, pause, pauses
 from edge_pipeline.devices.aihub.ledger import Ledger
 
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 LOOKS = 4
 """How often a job is looked for whose answer was lost: it may be made after the gateway gave up."""
 
+PAST = "past"
+"""Key of a record under which the one before it is."""
+
 FIRST_POLL_S, LONGEST_POLL_S = 0.25, 10.0
+
+ENDED = ("DONE", "FAILED")
+"""States that a job stays in."""
+
+_log = logging.getLogger(__name__)
 
 _CLOCKS_MAY_DIFFER_S = 3600
 
@@ -54,7 +62,7 @@ def run(
     Args:
         client: the account.
         ledger: records of its Hub.
-        kind: `compile`, `profile` or `inference`.
+        kind: `compile`, `quantize`, `link`, `profile` or `inference`.
         key: hash of all that the job's result depends on.
         make: returns the job with a name.
         target: shown in messages.
@@ -66,8 +74,8 @@ def run(
         DeviceError: the Hub does not take the job, or it failed or takes too long.
     """
     try:
-        name = _submitted(client, ledger, kind, key, make)
-        return name, _ended(client, name, f"{target}: {kind} on AI Hub", time_limit_s)
+        name, asked = _submitted(client, ledger, kind, key, make, target)
+        return name, _ended(client, name, asked, f"{target}: {kind} on AI Hub, job {name}", time_limit_s)
     except DeviceError as error:
         raise DeviceError(f"{target}: {error}", error.trouble) from error
 
@@ -75,7 +83,8 @@ def run(
 def forget(ledger: Ledger, kind: str, key: str) -> None:
     """Let the next run submit a new job for the same thing."""
     record = ledger.read(kind, key)
-    ledger.write(kind, key, {"attempt": record.get("attempt", 0)})
+    past = record if "name" in record else record.get(PAST, {})
+    ledger.write(kind, key, {"attempt": record.get("attempt", 0), PAST: past})
 
 
 def body(job: "pb.Job") -> Any:
@@ -83,19 +92,31 @@ def body(job: "pb.Job") -> Any:
     return getattr(job, job.WhichOneof("job") or "compile_job")
 
 
-def _submitted(client: Client, ledger: Ledger, kind: str, key: str, make: Callable[[str], "pb.Job"]) -> str:
-    """Return the id of the job for `key`."""
+def _submitted(
+    client: Client, ledger: Ledger, kind: str, key: str, make: Callable[[str], "pb.Job"], target: str
+) -> tuple[str, str]:
+    """Return id and name of the job for `key`."""
     with ledger.locked(kind, key):
         record = ledger.read(kind, key)
         found = _again(client, record)
         if found is None:
             attempt = int(record.get("attempt", 0)) + 1
-            record = {"attempt": attempt, "name": f"edge-pipeline {kind} {key[:16]} {attempt}", "since": time.time()}
+            asked = f"edge-pipeline {kind} {key[:16]} {attempt}"
+            record = {"attempt": attempt, "name": asked, "since": time.time(), "target": target}
             ledger.write(kind, key, record)
-            found = _created(client, make(record["name"]), record)
+            try:
+                found = _created(client, make(asked), record)
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                _log.warning(
+                    "%s: AI Hub was being asked for the job '%s'; if it has it, it goes on there, and the next run "
+                    "takes it up",
+                    target,
+                    asked,
+                )
+                raise
         if record.get("id") != found:
             ledger.write(kind, key, {**record, "id": found})
-        return found
+        return found, str(record["name"])
 
 
 def _again(client: Client, record: dict[str, Any]) -> str | None:
@@ -105,8 +126,8 @@ def _again(client: Client, record: dict[str, Any]) -> str | None:
     name = record.get("id") or _look(client, record)
     if name is None:
         return None
-    job = _job(client, name)
-    return None if job is None or _state(body(job)) == "FAILED" else name
+    job = job_there(client, name)
+    return None if job is None or state_of(body(job)) == "FAILED" else name
 
 
 def _created(client: Client, job: "pb.Job", record: dict[str, Any]) -> str:
@@ -140,7 +161,8 @@ def _look(client: Client, record: dict[str, Any]) -> str | None:
     return client.find_job(record["name"], record["since"] - _CLOCKS_MAY_DIFFER_S)
 
 
-def _job(client: Client, name: str) -> "pb.Job | None":
+def job_there(client: Client, name: str) -> "pb.Job | None":
+    """Return the message of a job, or `None` if the Hub has none of this id, or no longer."""
     from qai_hub import public_rest_api as rest
 
     try:
@@ -150,17 +172,19 @@ def _job(client: Client, name: str) -> "pb.Job | None":
     return found
 
 
-def _ended(client: Client, name: str, step: str, time_limit_s: float) -> "pb.Job":
-    """Return a job that is done."""
+def _ended(client: Client, name: str, asked: str, step: str, time_limit_s: float) -> "pb.Job":
+    """Return a job that is done; tell of every state that it is in."""
     for listener in listeners:
         listener.started(step, 1)
     try:
-        began, poll = None, FIRST_POLL_S
+        began, poll, before = None, FIRST_POLL_S, ""
         while True:
-            job = _job(client, name)
+            job = job_there(client, name)
             if job is None:
                 raise DeviceError(f"the job {name} is gone from AI Hub; run the same command again")
-            state = _state(body(job))
+            state = state_of(body(job))
+            if state in ENDED:
+                advance(step, 0, state.lower())
             if state == "DONE":
                 return job
             if state == "FAILED":
@@ -173,13 +197,16 @@ def _ended(client: Client, name: str, step: str, time_limit_s: float) -> "pb.Job
                     f"same command again, which takes up this job. Its page: {client.page(name)}",
                     "timeout",
                 )
-            advance(step, 0, state.lower().replace("_", " "))
+            if state != before:
+                enter(step, state.lower().replace("_", " "))
+            before = state
             pause(poll)
             poll = min(LONGEST_POLL_S, 1.5 * poll)
     except (asyncio.CancelledError, KeyboardInterrupt):
-        logging.getLogger(__name__).warning(
-            "the job %s goes on at AI Hub, whose client cannot cancel it; the next run takes it up. Its page: %s",
-            name,
+        _log.warning(
+            "%s ('%s') goes on there, since the Hub's client cannot cancel it; the next run takes it up. Its page: %s",
+            step,
+            asked,
             client.page(name),
         )
         raise
@@ -188,7 +215,7 @@ def _ended(client: Client, name: str, step: str, time_limit_s: float) -> "pb.Job
             listener.ended(step)
 
 
-def _state(one: Any) -> str:
+def state_of(one: Any) -> str:
     """Return a job's state in the protocol's words; a newer Hub may have others."""
     from qai_hub import public_api_pb2 as pb
 

@@ -35,6 +35,11 @@ class Ledger:
             return {}
         return found if isinstance(found, dict) else {}
 
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """Return all records of a kind that are whole, in no order."""
+        found = [self.read(kind, path.stem) for path in (self._folder / kind).glob("*.json")]
+        return [one for one in found if one]
+
     def write(self, kind: str, key: str, record: dict[str, Any]) -> None:
         """Keep a record.
 

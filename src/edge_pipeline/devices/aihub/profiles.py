@@ -66,4 +66,5 @@ def _layer(one: "pb.LayerDetail") -> Layer:
 
     units = {pb.COMPUTE_UNIT_CPU: "cpu", pb.COMPUTE_UNIT_GPU: "gpu", pb.COMPUTE_UNIT_NPU: "npu"}
     time = one.execution_time / 1e3 if one.HasField("execution_time") else None
-    return Layer(one.name, one.layer_type_name, units.get(one.compute_unit, "unknown"), time)
+    cycles = one.execution_cycles if one.HasField("execution_cycles") else None
+    return Layer(one.name, one.layer_type_name, units.get(one.compute_unit, "unknown"), time, cycles=cycles)

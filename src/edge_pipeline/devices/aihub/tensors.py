@@ -46,8 +46,8 @@ def chunks(batches: Iterable[Tensors], largest: int) -> Iterator[list[Tensors]]:
         yield held
 
 
-def digest(batches: Sequence[Tensors], specs: Sequence[TensorSpec]) -> str:
-    """Return the hash of a dataset's content."""
+def digest(batches: Iterable[Tensors], specs: Sequence[TensorSpec]) -> str:
+    """Return the hash of a dataset's content; `batches` are iterated once for every tensor."""
     found = hashlib.sha256()
     for index, spec in enumerate(specs):
         found.update(f"{spec.name} {spec.shape[1:]} {spec.dtype} ".encode())
@@ -56,8 +56,8 @@ def digest(batches: Sequence[Tensors], specs: Sequence[TensorSpec]) -> str:
     return found.hexdigest()
 
 
-def write(path: Path, batches: Sequence[Tensors], specs: Sequence[TensorSpec]) -> None:
-    """Write a dataset, in the order in which the client writes it."""
+def write(path: Path, batches: Iterable[Tensors], specs: Sequence[TensorSpec]) -> None:
+    """Write a dataset, in the order in which the client writes it; `batches` are iterated once for every tensor."""
     import h5py
 
     with h5py.File(path, "w") as file:

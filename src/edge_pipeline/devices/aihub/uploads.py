@@ -15,6 +15,9 @@ from edge_pipeline.devices.aihub.ledger import Ledger, key_of
 
 MODELS, DATASETS = "models", "datasets"
 
+ENCODINGS = ".encodings"
+"""How the name of AIMET's file of scales ends."""
+
 _STILL_NEEDED_S = 6 * 3600
 """A dataset that expires sooner is sent again: a job may wait that long for its device."""
 
@@ -30,7 +33,7 @@ def model(client: Client, ledger: Ledger, files: Mapping[str, bytes], runtime: R
     Args:
         client: the account.
         ledger: records of its Hub.
-        files: of the model; several are sent as one folder.
+        files: of the model; several are sent as one folder, which is AIMET's if one of them has encodings.
         runtime: that of an artifact, or onnx for an exported model.
 
     Raises:
@@ -44,6 +47,8 @@ def model(client: Client, ledger: Ledger, files: Mapping[str, bytes], runtime: R
         RuntimeName.QNN_CONTEXT_BINARY: (pb.MODEL_TYPE_QNN_CONTEXT_BINARY, "model.bin"),
     }
     kind, name = types.get(runtime, (pb.MODEL_TYPE_ONNX, "model.onnx"))
+    if any(one.endswith(ENCODINGS) for one in files):
+        kind, name = pb.MODEL_TYPE_AIMET_ONNX, "model.aimet"
     key = content_key(files)
 
     def send(folder: Path) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.devices.boards.adb_shell import Command, reaching
-from edge_pipeline.devices.boards.link import LinkLostError
+from edge_pipeline.devices.boards.link import Heard, LinkLostError
 
 CONNECT_S = 10.0
 FILE_S = 60.0
@@ -46,9 +46,9 @@ class AdbLink:
     def __init__(self, device: Any) -> None:
         self._device = device
 
-    async def run(self, command: str, text: str, time_limit_s: float) -> str:
+    async def run(self, command: str, text: str, time_limit_s: float, heard: Heard | None = None) -> str:
         """See `Link`."""
-        status, output, errors = await self._shell(command, text.encode(), time_limit_s, ANSWER_BYTES)
+        status, output, errors = await self._shell(command, text.encode(), time_limit_s, ANSWER_BYTES, heard)
         if status in NOT_THERE:
             raise DeviceError(
                 f"the device cannot run its Python: {errors[-300:]}. Android has none: put one with NumPy and the "
@@ -89,7 +89,9 @@ class AdbLink:
     async def close(self) -> None:
         """See `Link`; each command had a connection of its own."""
 
-    async def _shell(self, command: str, data: bytes, time_limit_s: float, most: int) -> tuple[int, bytes, str]:
+    async def _shell(
+        self, command: str, data: bytes, time_limit_s: float, most: int, heard: Heard | None = None
+    ) -> tuple[int, bytes, str]:
         """Run a command with `data` as its input; return its exit status, output and errors.
 
         adb may report success for a command whose device went away, so the shell prints the status after a mark.
@@ -97,7 +99,8 @@ class AdbLink:
         mark = secrets.token_hex(8)
         running = Command(self._device)
         try:
-            output, errors = await asyncio.to_thread(running.run, f"{command}\necho {mark}$?", data, time_limit_s, most)
+            marked = f"{command}\necho {mark}$?"
+            output, errors = await asyncio.to_thread(running.run, marked, data, time_limit_s, most, heard)
         except asyncio.CancelledError:
             running.end()
             raise

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge_pipeline.core.errors import DeviceError
-from edge_pipeline.devices.boards.link import LinkLostError
+from edge_pipeline.devices.boards.link import Heard, LinkLostError
 
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 """Kinds of packets."""
@@ -48,8 +48,12 @@ class Command:
         self._ended = threading.Event()
         self._connection: Any = None
 
-    def run(self, command: str, data: bytes, time_limit_s: float, most: int) -> tuple[bytes, bytes]:
+    def run(
+        self, command: str, data: bytes, time_limit_s: float, most: int, heard: Heard | None = None
+    ) -> tuple[bytes, bytes]:
         """Give `command` to the shell and `data` to it as its input; return its output and its errors.
+
+        `heard` is given each part of the output as it comes.
 
         Raises:
             LinkLostError: the device is gone, or the command did not end in time.
@@ -75,6 +79,8 @@ class Command:
                     found[kind] += content
                 if sum(map(len, found.values())) > most:
                     raise DeviceError(f"the device sent more than the {most} bytes that are expected", "damaged")
+                if heard and kind == STDOUT:
+                    heard(content.decode("utf-8", "replace"))
 
     def end(self) -> None:
         """Let `run` end at once; the device then ends the command."""

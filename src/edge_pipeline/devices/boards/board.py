@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from edge_pipeline.core.errors import DeviceError
 from edge_pipeline.devices.boards.bundle import bundle
 from edge_pipeline.devices.boards.endings import MAKE_ROOM, failure, hint, last_words
-from edge_pipeline.devices.boards.link import Link, LinkLostError
+from edge_pipeline.devices.boards.link import Heard, Link, LinkLostError
+from edge_pipeline.devices.news import News, Tell
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ QUEUE_S = 1800.0
 BLOCK = 2**20
 """Bytes that are sent at a time: what arrived whole is not sent again after a cut."""
 
-AGENT = "agent.pyz"
+AGENT, EVENTS = "agent.pyz", "events"
 
 ANSWERS: Mapping[str, Mapping[str, type]] = {
     "facts": {"machine": str, "system": str, "cpu": str, "packages": dict, "busy": bool},
@@ -83,7 +84,13 @@ class Board:
             await self._close()
 
     async def run(
-        self, request: Mapping[str, Any], contents: Mapping[str, bytes], result: str, limit: int, time_limit_s: float
+        self,
+        request: Mapping[str, Any],
+        contents: Mapping[str, bytes],
+        result: str,
+        limit: int,
+        time_limit_s: float,
+        tell: Tell | None = None,
     ) -> bytes:
         """Run the agent and return the file `result` that it wrote.
 
@@ -93,6 +100,7 @@ class Board:
             result: name of the file.
             limit: bytes that the result may have.
             time_limit_s: seconds until the board stops the agent; waiting for other jobs does not count.
+            tell: is told what the agent is doing.
 
         Raises:
             DeviceError: the board cannot be reached or is full, the agent failed or took too long, or its result is
@@ -106,12 +114,12 @@ class Board:
             job = {
                 "run": run,
                 "files": names,
-                "request": dict(request),
+                "request": {**request, "events": EVENTS} if tell else dict(request),
                 "command": [*shlex.split(self._python), AGENT, "request.json"],
                 "time_limit_s": time_limit_s,
             }
             begun = await self._ask("start", job)
-            await self._wait(run, time_limit_s)
+            await self._wait(run, time_limit_s, News(tell) if tell else None)
             return await self._with_link(lambda link: link.receive(f"{begun['folder']}/{result}", limit))
         finally:
             with contextlib.suppress(DeviceError):
@@ -145,14 +153,16 @@ class Board:
             await link.send(f"{found['files']}/{name}{self._part}", data[start : start + BLOCK], start)
         return bool((await self._ask("commit", {"name": name, "part": self._part}))["kept"])
 
-    async def _wait(self, run: str, time_limit_s: float) -> None:
-        """Wait for the end of a job."""
+    async def _wait(self, run: str, time_limit_s: float, news: News | None) -> None:
+        """Wait for the end of a job, and let `news` hear of it."""
         waiting_since = time.monotonic()
         started: float | None = None
         known, patience = "waiting", SOON_S
         told = False
         while True:
-            found = await self._ask("state", {"run": run, "known": known, "patience_s": patience})
+            seen = news.seen if news else 0
+            asked = {"run": run, "known": known, "patience_s": patience, "seen": seen}
+            found = await self._ask("state", asked, heard=news.hear if news else None)
             now, known, patience = time.monotonic(), found["state"], WATCH_S
             if known == "waiting" and not told:
                 logging.getLogger(__name__).warning(f"{self._name}: the board is busy; this job waits for those before")
@@ -170,16 +180,67 @@ class Board:
         if problem:
             raise DeviceError(f"{self._name}: {problem}", problem.trouble)
 
-    async def _ask(self, step: str, argument: Mapping[str, Any]) -> dict[str, Any]:
-        """Let the board do a step of boardside.py and return its answer."""
-        source = (package_files("edge_pipeline.devices.boards") / "boardside.py").read_text(encoding="utf-8")
+    async def put(self, data: bytes) -> str:
+        """Send a file that the board keeps by its content; return its SHA-256.
+
+        Raises:
+            DeviceError: the board cannot be reached or is full.
+        """
+        name = hashlib.sha256(data).hexdigest()
+        try:
+            await self._push({name: data})
+        except BaseException:
+            with contextlib.suppress(DeviceError):
+                await asyncio.shield(self._ask("stop", {"run": "-", "part": self._part}))
+            raise
+        return name
+
+    async def do(
+        self, step: str, argument: Mapping[str, Any], script: str, answers: Mapping[str, Mapping[str, type]]
+    ) -> dict[str, Any]:
+        """Let the board do a step of `script`, which does it from the beginning when the link was lost.
+
+        Args:
+            step: its name, the first argument of the script.
+            argument: its second, as JSON, with `folder` added.
+            script: Python that is given to the board.
+            answers: what the answer to each step has at least.
+
+        Raises:
+            DeviceError: the board cannot be reached, refuses, or has no Python.
+        """
+        return await self._ask(step, argument, script, answers)
+
+    async def fetch(self, path: str, limit: int) -> bytes:
+        """Return a file of the board, of at most `limit` bytes.
+
+        Raises:
+            DeviceError: the board cannot be reached, or there is no such file.
+        """
+        return await self._with_link(lambda link: link.receive(path, limit))
+
+    async def close(self) -> None:
+        """Close the connection; the next action opens another."""
+        await self._close()
+
+    async def _ask(
+        self,
+        step: str,
+        argument: Mapping[str, Any],
+        script: str | None = None,
+        answers: Mapping[str, Mapping[str, type]] = ANSWERS,
+        heard: Heard | None = None,
+    ) -> dict[str, Any]:
+        """Let the board do a step of boardside.py, or of another script, and return its answer."""
+        own = package_files("edge_pipeline.devices.boards") / "boardside.py"
+        source = script or own.read_text(encoding="utf-8")
         whole = json.dumps({**argument, "folder": self._folder})
         python = shlex.join(shlex.split(self._python))
         command = f"{python} - {step} {shlex.quote(whole)}"
 
         async def ask(link: Link) -> dict[str, Any]:
             try:
-                answer = await link.run(command, source, STEP_S)
+                answer = await link.run(command, source, STEP_S, **({"heard": heard} if heard else {}))
             except LinkLostError:
                 raise
             except DeviceError as error:
@@ -197,7 +258,7 @@ class Board:
                 refused = str(found["refused"])[:600]
                 why = hint(refused, self._python)
                 raise DeviceError(f"{self._name}: {why + ': ' if why else ''}{refused}")
-            lacking = [key for key, kind in ANSWERS[step].items() if not isinstance(found.get(key), kind)]
+            lacking = [key for key, kind in answers[step].items() if not isinstance(found.get(key), kind)]
             if lacking:
                 raise DeviceError(
                     f"{self._name}: the board's answer to '{step}' has no {', '.join(lacking)}: {answer[-200:]!r}",

@@ -24,6 +24,8 @@ OLDEST = (3, 10)
 """The oldest Python that runs the agent."""
 
 LOG_BYTES = 4000
+EVENTS_BYTES, EVENT_BYTES = 2**17, 500
+"""Most of a job's events that are passed on, and the longest one."""
 KILL_S = 5.0
 MODEL = {"ro.product.model": "{}", "ro.build.version.release": "Android {}"}
 CHIP = {"ro.soc.model": "{}", "ro.board.platform": "{}"}
@@ -139,14 +141,35 @@ def start(argument: dict[str, Any]) -> dict[str, Any]:
 def state(argument: dict[str, Any]) -> dict[str, Any]:
     """Tell the end of a job, or that it waits or runs: once that is not `known` any more, or after `patience_s`.
 
-    Waiting here costs the board nothing, while each step is a start of Python that would be measured too.
+    Waiting here costs the board nothing, while each step is a start of Python that would be measured too. Meanwhile the
+    agent's events from byte `seen` on are passed on, each as a line with `event`, its text, and `seen`, to go on from.
     """
     until = time.monotonic() + argument["patience_s"]
-    while (found := _state(_folder(argument) / "runs" / argument["run"]))["state"] == argument["known"]:
+    run, seen = _folder(argument) / "runs" / argument["run"], argument["seen"]
+    while (found := _state(run))["state"] == argument["known"]:
+        seen = _pass_on(run / "events", seen)
         if time.monotonic() >= until:
             break
         time.sleep(0.1)
+    _pass_on(run / "events", seen)
     return found
+
+
+def _pass_on(path: Path, seen: int) -> int:
+    """Print the whole lines of a file from byte `seen` on; return where they end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(seen)
+            found = file.read(max(0, EVENTS_BYTES - seen))
+    except OSError:
+        return seen
+    for line in found.splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            break
+        seen += len(line)
+        if len(line) <= EVENT_BYTES:
+            print(json.dumps({"event": line.decode("utf-8", "replace"), "seen": seen}), flush=True)
+    return seen
 
 
 def _state(run: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ MODULES = (
     "devices/agent/*.py",
     "runtimes/__init__.py",
     "runtimes/session.py",
+    "runtimes/providers.py",
     "runtimes/onnx_session.py",
     "runtimes/litert_session.py",
     "runtimes/litert_profiler.py",

@@ -18,7 +18,10 @@ _NO_MEMORY = (
 )
 _SAID = 1500
 
-_PACKAGES = {"ai_edge_litert": "ai-edge-litert"}
+_OWN = re.compile(r"^edge_pipeline[\w.]*: ")
+"""What Python puts before the message of an error of our own."""
+
+_PACKAGES = {"ai_edge_litert": "ai-edge-litert", "onnxruntime_qnn": "onnxruntime-qnn"}
 """Names of packages that differ from those of their modules."""
 
 
@@ -72,7 +75,7 @@ def last_words(log: str) -> str:
     if frames:
         after = (number for number in range(frames[-1], len(lines)) if not lines[number].startswith(" "))
         lines = lines[next(after, frames[-1]) :]
-    return "\n".join(lines)[-_SAID:]
+    return _OWN.sub("", "\n".join(lines))[-_SAID:]
 
 
 def _ended(status: Any) -> str:

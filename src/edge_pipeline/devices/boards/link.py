@@ -1,8 +1,12 @@
 """What a link to a board can do."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from edge_pipeline.core.errors import DeviceError
+
+Heard = Callable[[str], None]
+"""Takes a part of what a command prints."""
 
 
 class LinkLostError(DeviceError):
@@ -12,8 +16,10 @@ class LinkLostError(DeviceError):
 class Link(Protocol):
     """A connection to a board."""
 
-    async def run(self, command: str, text: str, time_limit_s: float) -> str:
+    async def run(self, command: str, text: str, time_limit_s: float, heard: Heard | None = None) -> str:
         """Run a shell command with `text` as its input and return what it printed.
+
+        `heard` is given each part of that as it comes, maybe by another thread.
 
         Raises:
             LinkLostError: the link was cut, or the command did not end in time.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_pipeline.core.errors import DeviceError
-from edge_pipeline.devices.boards.link import LinkLostError
+from edge_pipeline.devices.boards.link import Heard, LinkLostError
 
 CONNECT_S = 15.0
 
@@ -43,7 +43,7 @@ class SshLink:
     def __init__(self, connection: Any, files: Any) -> None:
         self._connection, self._files = connection, files
 
-    async def run(self, command: str, text: str, time_limit_s: float) -> str:
+    async def run(self, command: str, text: str, time_limit_s: float, heard: Heard | None = None) -> str:
         """See `Link`."""
         import asyncssh
 
@@ -54,7 +54,7 @@ class SshLink:
             ):
                 process.stdin.write(text)
                 process.stdin.write_eof()
-                said, complained = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+                said, complained = await asyncio.gather(_read(process.stdout, heard), _read(process.stderr))
                 await process.wait_closed()
         except TimeoutError as error:
             raise LinkLostError(f"no answer for {time_limit_s:.0f} s") from error
@@ -110,8 +110,8 @@ class SshLink:
             await asyncio.wait_for(self._connection.wait_closed(), 2)
 
 
-async def _read(stream: Any) -> str:
-    """Return all that a command says.
+async def _read(stream: Any, heard: Heard | None = None) -> str:
+    """Return all that a command says; `heard` is given each part as it comes.
 
     Raises:
         DeviceError: it says more than an answer can have; it may never end.
@@ -124,6 +124,8 @@ async def _read(stream: Any) -> str:
                 f"the board sent more than the {ANSWER_MOST} characters that an answer can have: {parts[0][:100]!r}",
                 "damaged",
             )
+        if heard:
+            heard(part)
     return "".join(parts)
 
 

@@ -46,12 +46,12 @@ def read(catalog: Any, model: str, targets: Sequence[Target], kinds: Mapping[str
         kinds: kind of each device that is configured now.
     """
     folder = Path(catalog.get(f"{model}.scorecard")._describe()["filepath"]).parent
-    others = [target for target in _on_disk(folder, model) if target not in targets]
+    others = [target for target in targets_on_disk(folder, model) if target not in targets]
     parents: dict[str, str | None] = {}
     return [_read(catalog, target, parents, kinds.get(target.device, "")) for target in (*targets, *others)]
 
 
-def _on_disk(folder: Path, model: str) -> list[Target]:
+def targets_on_disk(folder: Path, model: str) -> list[Target]:
     """Return the targets that have a result among the model's reports."""
     found = []
     for place in sorted(folder.glob("*-*-*")):

@@ -5,11 +5,12 @@ from typing import Any
 
 from edge_pipeline.core.types import Validation
 from edge_pipeline.models.spec import ModelSpec
+from edge_pipeline.pipelines.compare.changes import interval
 from edge_pipeline.pipelines.compare.results import TargetResults
 from edge_pipeline.pipelines.scorecard.nodes import MEASURED, OF_TASK, add_comparisons, row
 
 INTERVAL = ("accuracy_low", "accuracy_high")
-"""The 95% confidence interval of the accuracy, where not the whole test part was run."""
+"""The 95% confidence interval of the accuracy: of the test part that was run as a sample of all images."""
 
 ABOUT = ("target", "device", "device_kind", "runtime", "precision", "pareto", "status", "warnings", "dataset")
 """Columns that hold no measured number."""
@@ -40,6 +41,8 @@ def _row(one: TargetResults, numbers: Sequence[str], spec: ModelSpec) -> dict[st
     made = row(one.target, one.results, numbers, spec.targets.require)
     status = [*([] if made["status"] == "ok" else [made["status"]]), *one.problems]
     dataset = f"{spec.dataset.type}{' (generated)' if spec.dataset.generated else ''}"
+    if made.get("accuracy") is not None and made.get(INTERVAL[0]) is None:
+        made |= dict(zip(INTERVAL, interval(one) or (None, None), strict=True))
     return {**made, "device_kind": one.kind, "status": "; ".join(status) or "ok", "dataset": dataset}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_pipeline.core.types import Artifact, RuntimeName, Target
-from edge_pipeline.devices.aihub.compiling import compile_there
+from edge_pipeline.devices.aihub.compiling import Wishes, compile_there
 from edge_pipeline.devices.inventory import DeviceSpec
 from edge_pipeline.pipelines.compile.parameters import CompileParameters
 from edge_pipeline.pipelines.isolation import isolated
@@ -34,9 +34,14 @@ def compile(
         CompileError: the runtime's compiler refused the model, crashed, or took too much time or memory.
     """
     if device.kind == "aihub":
-        return compile_there(
-            device, exported, target, options=parameters.hub_options, time_limit_s=parameters.time_limit_s
+        wishes = Wishes(
+            parameters.hub_options,
+            parameters.time_limit_s,
+            encodings=parameters.hub_source == "encodings",
+            link=parameters.hub_link,
+            link_options=parameters.hub_link_options,
         )
+        return compile_there(device, exported, target, wishes)
     settings = CompileSettings(
         parameters.time_limit_s,
         parameters.memory_limit_mb,

@@ -15,7 +15,11 @@ class CompileParameters(Parameters):
 
     `optimizations` lists passes by name, in the order in which they run; `auto` takes those that fit runtime, chip and
     precision. `kedro edge passes` lists them. They change ONNX models: not those of LiteRT, nor those that AI Hub
-    compiles. `hub_options` are given to AI Hub's compiler, such as `--qairt_version 2.40`.
+    compiles.
+
+    Of AI Hub: `hub_options` are given to its compiler, such as `--qairt_version 2.40`; `hub_source: encodings` sends
+    quantized models as a float ONNX model with AIMET's encodings instead of QDQ; `hub_link` lets it make context
+    binaries in two jobs, one that compiles to a DLC and one that links with `hub_link_options`.
     """
 
     time_limit_s: float = Field(300.0, gt=0)
@@ -23,6 +27,9 @@ class CompileParameters(Parameters):
     optimizations: Literal["auto"] | tuple[str, ...] = "auto"
     qnn: QnnOptions = QnnOptions()
     hub_options: str = ""
+    hub_source: Literal["qdq", "encodings"] = "qdq"
+    hub_link: bool = False
+    hub_link_options: str = ""
 
     @field_validator("optimizations", mode="after")
     @classmethod
@@ -32,7 +39,7 @@ class CompileParameters(Parameters):
             raise ValueError("; ".join(problems))
         return value
 
-    @field_validator("hub_options")
+    @field_validator("hub_options", "hub_link_options")
     @classmethod
     def _options(cls, value: str) -> str:
         return check_options(value)

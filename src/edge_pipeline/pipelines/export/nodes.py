@@ -35,7 +35,7 @@ ROUNDING_DB = 6.0
 """Engines round differently, which layer by layer grows to the size of the quantization noise itself: an output that
 quantization changes much may differ between engines by so many dB more."""
 
-OF_QUANTIZATION = ("techniques", "layout", "ladder", "warnings", "float_operators")
+OF_QUANTIZATION = ("techniques", "layout", "ladder", "warnings", "float_operators", "hub")
 """What is told of a simulation beside every artifact made from it."""
 
 SHOWN = 4
@@ -107,7 +107,8 @@ def export(
             f"{least:.0f} dB expected"
         )
     files |= exported_from.encodings(opset, parameters.encodings_version)
-    if any(target.runtime is RuntimeName.TFLITE and target.precision is precision for target in spec.expand("")):
+    litert = any(target.runtime is RuntimeName.TFLITE and target.precision is precision for target in spec.expand(""))
+    if litert and "hub" not in source.details:
         files["model.pt2"] = exported_from.program()
     files[FILE] = pack(found)
     tools = {"torch": torch.__version__, "onnx": onnx.__version__}
@@ -121,7 +122,7 @@ def export(
         {
             "precision": precision.value,
             "interface": interface.model_dump(mode="json"),
-            "opset": opset,
+            "opset": _opset(files["model.onnx"]),
             "images": list(chosen),
             "shown": list(shown),
             "quantization": {key: source.details[key] for key in OF_QUANTIZATION if key in source.details},
@@ -147,6 +148,13 @@ def _has_newer_integers(precision: Precision, simulation: Artifact) -> bool:
         return precision.bits != (8, 8)
     formats = [Precision(one).bits for one in layout["overrides"].values()]
     return any(bits not in (None, (8, 8)) for bits in [*formats, (layout["weight_bits"], layout["activation_bits"])])
+
+
+def _opset(model: bytes) -> int:
+    import onnx
+
+    found = onnx.load_from_string(model).opset_import
+    return next(int(one.version) for one in found if one.domain in ("", "ai.onnx"))
 
 
 def agreement_db(reference: "Tensors", actual: "Tensors", interface: Interface) -> float:

@@ -129,8 +129,8 @@ def float_source(spec: ModelSpec, weights: Artifact) -> Source:
 
 
 def quantized_source(spec: ModelSpec, weights: Artifact, simulation: Artifact) -> Source:
-    """Return the calibrated simulation of a `simulation` artifact."""
-    if spec.stays_onnx:
+    """Return what a `simulation` artifact holds: a calibrated simulation, or a QDQ model."""
+    if recipes.ONNX in simulation.files:
         return OnnxSource(simulation.files[recipes.ONNX])
     sim = restored_simulation(spec, weights, simulation)
     return TorchSource(sim.model, recipes.interface(spec), sim)

@@ -35,8 +35,9 @@ def quantize(
     hexagon: str,
     high: str,
     subject: str,
+    hub_folder: str | None = None,
 ) -> Artifact:
-    """Return a calibrated simulation with its encodings.
+    """Return a calibrated simulation with its encodings, or in its place the QDQ model that AI Hub made.
 
     Args:
         split: whose training part the calibration images are drawn from, and whose validation part judges.
@@ -48,6 +49,7 @@ def quantize(
         hexagon: version of the NPU of the target devices, whose rules AIMET follows.
         high: the finer precision that all runtimes of the targets take in single layers.
         subject: shown in messages.
+        hub_folder: of this machine's records of AI Hub, if not the default one.
 
     Raises:
         QuantizationError: the network cannot be quantized as asked.
@@ -64,7 +66,13 @@ def quantize(
     for warning in warnings:
         _log.warning("%s: %s", subject, warning)
     calibration = Inputs(samples, recipes.interface(spec), chosen, parameters.batch_size)
-    if spec.stays_onnx:
+    if parameters.where == "hub":
+        from edge_pipeline.pipelines.quantize.there import quantized_there
+
+        files, tools, details = quantized_there(
+            spec, weights, parameters, precision, calibration, subject=subject, folder=hub_folder
+        )
+    elif spec.stays_onnx:
         files, tools, details = _of_onnx(spec, weights, parameters, precision, calibration, subject)
     else:
         from edge_pipeline.pipelines.quantize.techniques import Asked
@@ -185,6 +193,11 @@ def restored_simulation(spec: ModelSpec, weights: Artifact, simulation: Artifact
     from edge_pipeline.quantization import ptq
     from edge_pipeline.quantization.layout import Layout
 
+    if "hub" in simulation.details:
+        raise QuantizationError(
+            "AI Hub quantized this network, so there is no AIMET simulation of it, which sensitivity and overrides "
+            "need; set `quantize.where: here`"
+        )
     if "layout" not in simulation.details:
         raise QuantizationError("the simulation was kept by another version; make it again with `--tags quantize`")
     net, inputs = recipes.restore(spec, weights), recipes.dummy_inputs(spec)

@@ -2,12 +2,16 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge_pipeline.core.types import Precision
+from edge_pipeline.devices.aihub.compiling import check_options
 from edge_pipeline.pipelines.base import Parameters
 
 TECHNIQUES = ("cross_layer_equalization", "adaround", "seq_mse", "bn_reestimation", "bias_correction", "qat")
+
+AIMET_ONLY = (*TECHNIQUES, "scheme", "percentile", "per_channel", "overrides", "auto", "hexagon")
+"""Settings that say how AIMET quantizes."""
 
 Override = Literal["float", "w8a8", "w8a16", "w4a8", "w4a16"]
 Integers = Literal["w8a8", "w8a16", "w4a8", "w4a16"]
@@ -84,8 +88,14 @@ class QuantizeParameters(Parameters):
 
     `quantize: auto` is short for `quantize: {auto: {}}`. `overrides` gives single layers another precision, by the
     names of the sensitivity report.
+
+    `where: hub` lets AI Hub quantize, from a float ONNX model and the calibration images, for at most `time_limit_s`
+    seconds of work; `hub_options` are those of its quantizer. AIMET's techniques are then not to be had.
     """
 
+    where: Literal["here", "hub"] = "here"
+    hub_options: str = ""
+    time_limit_s: float = Field(3600.0, gt=0)
     calibration_images: int = Field(256, ge=1)
     batch_size: int = Field(64, ge=1)
     scheme: Literal["min_max", "tf_enhanced", "percentile", "mse"] = "tf_enhanced"
@@ -108,6 +118,26 @@ class QuantizeParameters(Parameters):
     @classmethod
     def _short(cls, value: Any) -> Any:
         return {"auto": {}} if value == "auto" else value
+
+    @field_validator("hub_options")
+    @classmethod
+    def _options(cls, value: str) -> str:
+        return check_options(value)
+
+    @model_validator(mode="after")
+    def _there_or_here(self) -> "QuantizeParameters":
+        fields = type(self).model_fields
+        changed = [
+            name for name in AIMET_ONLY if getattr(self, name) != fields[name].get_default(call_default_factory=True)
+        ]
+        if self.where == "hub" and changed:
+            raise ValueError(
+                f"{', '.join(changed)}: done by AIMET on this machine, while `where: hub` leaves all to AI Hub, which "
+                "gives no simulation back; leave them out, or set `where: here`"
+            )
+        if self.where == "here" and self.hub_options:
+            raise ValueError("hub_options: only for `where: hub`")
+        return self
 
     @model_validator(mode="after")
     def _fit_together(self) -> "QuantizeParameters":

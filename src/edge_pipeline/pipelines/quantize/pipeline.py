@@ -24,6 +24,7 @@ def nodes(
         hexagon=rules_for(devices[target.device].hexagon for target in targets),
         high=finer(targets, devices),
         subject=f"{model}/{precision}",
+        hub_folder=next((devices[t.device].folder for t in targets if devices[t.device].kind == "aihub"), None),
     )
     inputs = ["split", "weights", f"{precision}.ladder", "params:quantize"]
     return [stage_node(model, f"{precision}.quantize", function, inputs, [f"{precision}.simulation"], targets)]

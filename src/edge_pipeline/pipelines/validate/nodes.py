@@ -17,7 +17,7 @@ from edge_pipeline.pipelines.isolation import isolated
 from edge_pipeline.pipelines.references import references
 from edge_pipeline.pipelines.validate import emulation
 from edge_pipeline.pipelines.validate.inference import batch_size, outputs_of, predictions
-from edge_pipeline.pipelines.validate.outputs import OUTPUTS, keep
+from edge_pipeline.pipelines.validate.outputs import OUTCOMES, OUTPUTS, keep
 from edge_pipeline.pipelines.validate.parameters import ValidateParameters
 
 if TYPE_CHECKING:
@@ -44,11 +44,12 @@ def validate(
 ) -> tuple[Validation, Artifact]:
     """Return the metrics on the test part with the agreement on validation images, and the predictions.
 
-    The predictions are a drawing of some of the test part, and the outputs for the first of the validation images;
-    `details["outputs"]` are the indices of these into the dataset.
+    The predictions are a drawing of some of the test part, what every image of the test part came to, and the outputs
+    for the first of the validation images; `details["outputs"]` are the indices of these into the dataset.
 
     `sqnr_float_db` compares with the float network in PyTorch, `sqnr_sim_db` with what was exported: the AIMET
-    simulation, or for a float target the float network again. With several outputs it is the one that agrees least.
+    simulation, or for a float target the float network again; it is absent where AI Hub quantized. With several
+    outputs it is the one that agrees least.
 
     An emulator runs a sample of the test part, and its metrics come with a 95% confidence interval; where it
     contradicts itself or ONNX Runtime, `details["unverified"]` says so and there are no metrics.
@@ -60,6 +61,7 @@ def validate(
     from edge_pipeline.datasets.split import balanced_subset
     from edge_pipeline.tasks.base import evaluator
     from edge_pipeline.tasks.confidence import interval_95
+    from edge_pipeline.tasks.outcomes import pack, recorder
     from edge_pipeline.tasks.user_metric import UserMetric
 
     samples, interface = open_samples(spec), recipes.interface(spec)
@@ -79,19 +81,19 @@ def validate(
     )
     size = emulation.BATCH if device.emulated else batch_size(interface)
     checked = outputs_of(infer, known.inputs, size)
-    metrics = {
-        "sqnr_float_db": agreement_db(known.float, checked, interface),
-        "sqnr_sim_db": agreement_db(known.source, checked, interface),
-    }
+    metrics = {"sqnr_float_db": agreement_db(known.float, checked, interface)}
+    agreement = agreement_db(known.source, checked, interface)
+    if "hub" not in exported.details.get("quantization", {}):
+        metrics["sqnr_sim_db"] = agreement
     details: dict[str, Any] = {}
-    if target.precision.quantized and metrics["sqnr_sim_db"] < SUSPICIOUS_DB:
+    if target.precision.quantized and agreement < SUSPICIOUS_DB:
         details["diverges_at"] = _divergence(exported, compiled, target, [one[:1] for one in known.inputs])
     problem = ""
     if device.emulated:
         more, problem = emulation.check(infer, checked, known, exported, interface)
         metrics |= more
         details |= {"test_images": len(split.test), "unverified": problem}
-    task = evaluator(spec.task, split.classes)
+    task, outcomes = evaluator(spec.task, split.classes), recorder(spec.task, split.classes)
     metric = UserMetric(spec.metric) if spec.metric else None
     drawn: dict[int, Any] = {}
     pairs: list[tuple[Any, Any]] = []
@@ -99,6 +101,8 @@ def validate(
     for index, prediction in predictions(infer, samples, interface, () if problem else tested, step, size):
         truth = samples.truth(index)
         task.add(prediction, truth)
+        if outcomes:
+            outcomes.add(index, prediction, truth)
         if metric:
             metric.add(prediction, truth)
         if index in shown:
@@ -130,6 +134,7 @@ def validate(
         return validation, Artifact("predictions", files, compiled.lineage, details={"samples": [], **about})
     picture = _drawing(samples, interface, spec, known.shown, {index: drawn[index] for index in shown}, target)
     files |= {} if picture is None else {PREDICTIONS: picture}
+    files |= {OUTCOMES: pack(outcomes)} if outcomes else {}
     return validation, Artifact("predictions", files, compiled.lineage, details={"samples": shown, **about})
 
 

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 OUTPUTS = "outputs.npz"
 
+OUTCOMES = "outcomes.npz"
+"""What every test image came to, where the task has a meaning; see tasks/outcomes.py."""
+
 KEPT_BYTES = 8_000_000
 """Size of the outputs that are kept, before compression; always those of one image."""
 

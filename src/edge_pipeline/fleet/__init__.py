@@ -1,0 +1,1 @@
+"""Signed bundles of released models, and their deployment to boards."""

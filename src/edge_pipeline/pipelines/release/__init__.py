@@ -1,0 +1,1 @@
+"""Edge Pipeline: release."""

@@ -1,0 +1,1 @@
+"""Run the training of a model at the times of schedule.yml: cron, systemd, Airflow."""
