@@ -13,11 +13,12 @@ from kedro.framework.cli.utils import env_option
 def command(metadata: Any, model: str, env: str | None) -> None:
     """Make the release that the champion of a model replaced its champion again.
 
-    It passed its gates when it was promoted, so they are not asked. `kedro edge deploy` then brings it to the boards.
+    It passed its gates when it was promoted, so they are not asked. `kedro edge fleet rollback` then takes the boards
+    back.
     """
     from edge_pipeline.cli.releasing import workplace
 
     with workplace(metadata, env, model) as place:
         before, now = place.registry.roll_back(model)
     click.echo(f"The champion of {model} is version {now.version} again, instead of version {before.version}.")
-    click.echo(f"Boards still run what they run: `kedro edge deploy {model}` brings it to them.")
+    click.echo(f"Boards still run what they run: `kedro edge fleet rollback {model}` takes them back too.")

@@ -88,7 +88,8 @@ def quantize_with(model_bytes: bytes, encodings: Mapping[str, Any]) -> bytes:
     version = encodings.get("version")
     if version not in ENCODINGS_VERSIONS:
         raise QuantizationError(
-            f"encodings of version {str(version)[:40]!r} are not known; export them as {' or '.join(ENCODINGS_VERSIONS)}"
+            f"encodings of version {str(version)[:40]!r} are not known; export them as "
+            f"{' or '.join(ENCODINGS_VERSIONS)}"
         )
     import onnx
     from aimet_onnx.quantsim import load_encodings_to_sim
