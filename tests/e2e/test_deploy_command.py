@@ -77,7 +77,14 @@ def test_a_release_goes_to_a_board_and_back(project: Any, tmp_path: Path) -> Non
     refused(project.kedro("edge", "fleet"), "damaged")
 
 
-def test_without_a_champion_nothing_is_deployed(project: Any) -> None:
+def test_the_champion_is_what_is_deployed(project: Any, tmp_path: Path) -> None:
     refused(project.kedro("edge", "deploy", "digits"), "no champion")
     refused(project.kedro("edge", "deploy", "digits", "--waves", "10%"), "no waves")
     refused(project.kedro("edge", "fleet", "sync", "digits"), "nothing of 'digits' was deployed")
+    project.kedro("edge", "bundle", "keygen").succeeded()
+    project.kedro("edge", "release", "digits", "--promote").succeeded()
+    told = project.kedro("edge", "deploy", "digits").succeeded().output
+    assert "rb3: deployed: golden test" in told and "1 deployed" in told
+    current = tmp_path / "board" / "models" / "digits" / "current"
+    assert current.readlink().name == "1"
+    assert json.loads((current / "manifest.json").read_text())["version"] == 1

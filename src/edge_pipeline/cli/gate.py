@@ -60,7 +60,8 @@ def command(metadata: Any, model: str, env: str | None, junit: Path | None) -> N
         click.echo(str(error), err=True)
     if not judgement.passed:
         lines = [f"\n  - {one}" for one in broken_rules(judgement)]
-        raise click.ClickException(f"{model} does not pass its gate, {len(lines)} rules are broken:{''.join(lines)}")
+        count = "1 rule is" if len(lines) == 1 else f"{len(lines)} rules are"
+        raise click.ClickException(f"{model} does not pass its gate, {count} broken:{''.join(lines)}")
     click.echo(f"{model} passes its gate.")
 
 

@@ -167,7 +167,7 @@ class _Court:
 
     def target(self, one: TargetResults) -> list[Verdict]:
         """Return the verdicts on a target."""
-        name, lacking = one.target.name, complete(one)
+        name, lacking = one.target.name, complete(one) or _unverified(one)
         verdicts = [Verdict(COMPLETE, name, "broken" if lacking else "met", reason=lacking)]
         require = self._spec.targets.require
         profile = next((result for result in one.results if isinstance(result, Profile)), None)
@@ -263,11 +263,16 @@ def _why(measure: Measure, one: TargetResults) -> str:
         return f"{measure.name} is {every[measure.name]}, which is no number"
     if one.kind == "htp_emulator" and measure.name in MEASURED:
         return f"an emulator does not tell {measure.name}; limit the rule to real devices with `on`"
-    for result in one.results:
-        if isinstance(result, Validation) and measure.name not in MEASURED and result.details.get("unverified"):
-            return f"unverified: {result.details['unverified']}"
+    if measure.name not in MEASURED and _unverified(one):
+        return _unverified(one)
     close = difflib.get_close_matches(measure.name, every, n=1, cutoff=0.75) if measure.name not in MEASURED else []
     return f"{measure.name} was not measured" + (f"; did you mean '{close[0]}'?" if close else "")
+
+
+def _unverified(one: TargetResults) -> str:
+    """Return why the validation of a target says nothing; empty where it does."""
+    details = [result.details for result in one.results if isinstance(result, Validation)]
+    return next((f"unverified: {one['unverified']}" for one in details if one.get("unverified")), "")
 
 
 def _missing(target: Target) -> TargetResults:

@@ -112,10 +112,12 @@ def _limit(text: str, metric: Measure) -> tuple[float, float]:
             raise ValueError(f"'{text}': the champion's value is multiplied by a number above 0 without a unit")
         return number, 0.0
     signed = number if sign == "+" else -number
-    if unit == "%" and metric.unit in ("share", "pct"):
+    if unit.lower() in ("%", "percent") and metric.unit in ("share", "pct"):
         factor = f"champion * {1 + signed / 100:g}"
         raise ValueError(f"'{text}': percent of what? Write `points` for {metric.name}, or `{factor}`")
-    if unit == "%":
+    if unit.lower() in ("%", "percent"):
+        if signed <= -100:
+            raise ValueError(f"'{text}' leaves nothing of the champion's value")
         return 1 + signed / 100, 0.0
     if not unit and metric.unit in ("share", "pct"):
         raise ValueError(f"'{text}': {relative['number']} of what? Write `champion {sign} {relative['number']} points`")

@@ -130,6 +130,8 @@ def problems(
         found += _devices_missed(f"{name}.rules.{index}.on", rule.on, here, devices)
     found += _devices_missed(f"{name}.required", gate.required, here, devices)
     rest = len(here) - len(gate.must(judged, devices))
+    if gate.at_least == 0 and not gate.required:
+        found.append(f"{name}.at_least: 0, and no device is required: nothing would ever be refused")
     if gate.at_least and gate.at_least > rest:
         found.append(f"{name}.at_least: {gate.at_least} of the devices that are not required, but there are {rest}")
     if gate.select is not None:

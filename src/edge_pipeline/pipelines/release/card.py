@@ -81,6 +81,8 @@ def _network(spec: ModelSpec, weights: Artifact) -> list[str]:
 def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a table with the columns that anybody has a number for."""
     kept = [name for name in columns if any(row.get(name) is not None for row in rows)]
+    if not any(row.get("npu_layers_pct") for row in rows):
+        kept = [name for name in kept if name != "npu_layers_pct"]
     lines = [" | ".join("-" if row.get(name) is None else COLUMNS[name][1](row[name]) for name in kept) for row in rows]
     titles = [COLUMNS[name][0] for name in kept]
     return [f"| {' | '.join(titles)} |", f"|{' --- |' * len(kept)}", *(f"| {line} |" for line in lines)]
