@@ -4,6 +4,8 @@ import io
 import json
 import shutil
 import socket
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,8 @@ import yaml
 from PIL import Image
 
 from edge_pipeline.core.numerics import sqnr_db
-from edge_pipeline.datasets.kedro_io import ArtifactDataset
+from edge_pipeline.core.types import Validation
+from edge_pipeline.datasets.kedro_io import ArtifactDataset, RecordDataset
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +51,34 @@ def disturb(project, slug):
     np.savez_compressed(buffer, **{"0000": after})
     dataset.save(type(made)(**{**vars(made), "files": {**made.files, "outputs.npz": buffer.getvalue()}}))
     return made.details["outputs"][DISTURBED], sqnr_db(before, after)
+
+
+def worsen(project, slug, wrong):
+    """Let a target have named so many more of its test images wrongly; return its accuracy before and now."""
+    place = project.root / "data" / "08_reporting" / "digits" / slug
+    predictions = ArtifactDataset(str(place / "predictions"))
+    made = predictions.load()
+    with np.load(io.BytesIO(made.files["outcomes.npz"])) as archive:
+        columns = dict(archive)
+    right = columns["named"] == columns["label"]
+    fallen = np.flatnonzero(right)[:wrong]
+    columns["named"][fallen] = (columns["label"][fallen] + 1) % 10
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **columns)
+    predictions.save(type(made)(**{**vars(made), "files": {**made.files, "outcomes.npz": buffer.getvalue()}}))
+    validation = RecordDataset(str(place / "validation.json"), f"{Validation.__module__}.Validation", optional=True)
+    found = validation.load()
+    now = float((columns["named"] == columns["label"]).mean())
+    validation.save(type(found)(**{**vars(found), "metrics": {**found.metrics, "accuracy": now}}))
+    return float(right.mean()), now
+
+
+def changes_of(project):
+    """Return the table of changes that the newest run logged, and the run."""
+    run = project.runs()[-1]
+    folder = project.root / "mlartifacts" / run.info.run_id / "artifacts"
+    one = json.loads((folder / "changes.json").read_text())
+    return pd.DataFrame(one["data"], columns=one["columns"]).set_index(["target", "metric"]), run
 
 
 def line(output, start):
@@ -210,3 +241,79 @@ def test_a_server_that_is_down_loses_nothing(project):
     assert run.info.status == "FINISHED"
     assert len(tables["comparison"]) == 4
     assert (folder / "comparison.png").is_file()
+
+
+def test_a_real_drop_from_the_champion_is_told_and_another_target_recommended(project, tmp_path):
+    from edge_pipeline.fleet.keys import generate
+
+    generate(project.root / "conf", "tests")
+    project.kedro("edge", "release", "digits", "--promote").succeeded()
+    before, now = worsen(project, "host-tflite-w8a8", 60)
+    report = tmp_path / "made" / "report.html"
+    wanted = "maximize accuracy subject to size <= 0.2 MB on host"
+    arguments = ("--against", "champion", "--html", str(report), "--select", wanted)
+    output = project.kedro("edge", "compare", "digits", *arguments, COLUMNS="250").succeeded().output
+
+    assert "Compared with the champion, version 1:" in output
+    table, run = changes_of(project)
+    fallen = table.loc["digits@host/tflite/w8a8", "accuracy"]
+    assert (fallen["before"], fallen["after"]) == pytest.approx((before, now))
+    assert fallen["verdict"] == "worse"
+    assert fallen["low"] < now - before < fallen["high"] < 0
+    others = table.drop("digits@host/tflite/w8a8")
+    assert set(others["verdict"]) == {"no difference shown", ""}
+    shown = next(one for one in output.splitlines() if one.split()[:2] == ["host/tflite/w8a8", "accuracy"])
+    assert f"{before:.2%}" in shown
+    assert f"{now:.2%}" in shown
+    assert "worse" in shown
+
+    assert f"Wanted: {wanted}" in output
+    assert "Recommended: host/onnx/w8a8: it has the largest accuracy" in output
+    assert "host/onnx/float does not do: size_mb is" in output
+    assert (run.data.tags["against"], run.data.tags["recommended"]) == (
+        "the champion, version 1",
+        "digits@host/onnx/w8a8",
+    )
+    assert run.data.tags["select"] == wanted
+    page = report.read_text()
+    assert f"Report: {report}" in output
+    assert "Recommended: <b>host/onnx/w8a8</b>" in page
+    assert '<td class="worse">worse</td>' in page
+    assert "<tr class=chosen><td>host/onnx/w8a8</td>" in page
+
+
+def test_a_folder_of_results_is_compared_and_where_none_meets_the_limits_it_is_told(project, tmp_path):
+    shutil.copytree(project.root / "data" / "08_reporting" / "digits", tmp_path / "earlier")
+    wanted = "minimize size subject to accuracy >= 90%, p99 <= 0.0001 ms"
+    arguments = ("--against", str(tmp_path / "earlier"), "--select", wanted)
+    output = project.kedro("edge", "compare", "digits", *arguments).succeeded().output
+    assert "Recommended: none, no target meets every limit; nearest comes host/" in output
+    assert output.count(" ms beyond the limit 0.0001 ms") == 5  # the nearest, and each target
+    table, run = changes_of(project)
+    assert run.data.tags["recommended"] == "none"
+    assert {target for target, _ in table.index} == set(TARGETS)
+    assert not {"worse", "better"} & set(table["verdict"])
+
+
+def test_the_group_of_an_earlier_run_is_compared(default_run, project_class, tmp_path):
+    root = tmp_path / "project"
+    shutil.copytree(default_run.root, root)
+    with closing(sqlite3.connect(root / "mlflow.db")) as store, store:
+        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
+            store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(default_run.root), str(root)))
+    project = project_class(root)
+    (group,) = {run.data.tags["run_group"] for run in project.runs()}
+    worsen(project, "host-onnx-w8a8", 60)
+    output = project.kedro("edge", "compare", "digits", "--against", group).succeeded().output
+    assert f"Compared with the run group {group}:" in output
+    assert "without an interval" not in output
+    table, run = changes_of(project)
+    assert run.data.tags["against"] == f"the run group {group}"
+    verdicts = table["verdict"].xs("accuracy", level="metric").to_dict()
+    assert verdicts == {name: "no difference shown" for name in TARGETS} | {"digits@host/onnx/w8a8": "worse"}
+
+
+def test_nothing_to_compare_with_is_told(project):
+    found = project.kedro("edge", "compare", "digits", "--against", "champion")
+    assert found.status == 1
+    assert found.output == "Error: digits has no release 'champion' in the registry yet: nothing to compare with\n"

@@ -268,6 +268,16 @@ def test_a_device_without_times_has_no_histogram_of_them(on_npu: Callable[..., R
     assert not any("latency" in key for key, _, _ in record.metrics)
 
 
+def test_a_device_that_tells_no_single_times_has_no_histogram_either(
+    complete: Callable[..., RunRecord], target: Target, make_profile: Callable[..., Profile]
+) -> None:
+    whole = make_profile(target)
+    told = replace(whole, repeats=tuple(replace(one, samples_ms=()) for one in whole.repeats))
+    assert "latency.png" in complete(target, profile=whole).files
+    record = complete(target, profile=told)
+    assert "latency.png" not in record.files and "profile.json" in record.files
+
+
 def test_a_requirement_that_is_not_met_is_a_tag(on_npu: Callable[..., RunRecord]) -> None:
     gate = on_npu(("npu", "cpu")).tags["gate"]
     assert gate == "100% of the layers must be on the NPU, 50.0% are; not layer1 (Conv)"

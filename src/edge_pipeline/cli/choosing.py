@@ -28,12 +28,11 @@ def recommendation(now: "Measured", select: str | None) -> "Recommendation | Non
     text = select or now.project.gates.get(now.model, GateSpec()).select
     if text is None:
         return None
+    place = "--select" if select else f"gates.yml: {now.model}.select"
     try:
         selection = Selection.parse(text, now.spec.task, now.own)
     except ValueError as error:
-        raise click.ClickException(
-            f"--select: {error}" if select else f"gates.yml: {now.model}.select: {error}"
-        ) from error
+        raise click.ClickException(f"{place}: {error}") from error
     devices = now.project.devices
     known = {
         word
@@ -47,7 +46,7 @@ def recommendation(now: "Measured", select: str | None) -> "Recommendation | Non
     for word in selection.on:
         if word not in known:
             raise click.ClickException(
-                f"--select: no target of {now.model} is on a device, label or kind '{word}'; "
+                f"{place}: no target of {now.model} is on a device, label or kind '{word}'; "
                 f"{suggest(word, known - {''})}"
             )
     return recommend(now.found, selection, devices, now.spec.targets.require)
@@ -123,7 +122,8 @@ def print_changes(
         view.add_column(title, justify="right", no_wrap=True)
     view.add_column("verdict")
     styles = {"better": "green", "worse": "red"}
-    reasons: dict[str, None] = {}
+    bases: dict[str, None] = {}
+    lacking: dict[str, None] = {}
     unshown, classes = 0, tuple(set(PER_CLASS[task].values()))
     for target, ones in found.items():
         for name, one in ones.items():
@@ -133,13 +133,14 @@ def print_changes(
             texts = change_text(one, task)
             verdict = one.verdict or "-"
             view.add_row(target.partition("@")[2], name, *texts, verdict, style=styles.get(one.verdict))
-            reasons.setdefault(one.basis)
+            (bases if one.verdict else lacking).setdefault(one.basis)
     console.print(view)
     for one in every:
         if one.target.name not in found:
             console.print(f"{one.target.name.partition('@')[2]}: not measured in both", style="yellow")
     if unshown:
         console.print(f"Not shown: {unshown} metrics of single classes without a difference. --html FILE has all.")
-    kept = [one for one in reasons if one]
-    if kept:
-        console.print(f"Intervals: {'; '.join(kept)}. `-` in the verdict: nothing tells what is noise there.")
+    if bases:
+        console.print(f"Intervals: {'; '.join(bases)}.")
+    if lacking:
+        console.print(f"`-` in the verdict: {'; '.join(lacking)}.")

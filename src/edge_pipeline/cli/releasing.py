@@ -166,9 +166,9 @@ def _judged(place: Place, found: "Sequence[TargetResults]") -> "Judgement":
     print_judgement(judgement)
     if not judgement.passed:
         broken = [f"\n  - {one}" for one in broken_rules(judgement)]
+        count = "1 rule is" if len(broken) == 1 else f"{len(broken)} rules are"
         raise click.ClickException(
-            f"{place.model} does not pass its gate, so nothing was changed; {len(broken)} rules are broken:"
-            f"{''.join(broken)}"
+            f"{place.model} does not pass its gate, so nothing was changed; {count} broken:{''.join(broken)}"
         )
     return judgement
 

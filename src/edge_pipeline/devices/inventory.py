@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge_pipeline.devices.boards.board import Board
     from edge_pipeline.devices.boards.link import Link
     from edge_pipeline.devices.remote import OnBoard, Remote
+    from edge_pipeline.devices.tool_phone import ToolPhone
 
 BOARDS = {"ssh": "~/.cache/edge-pipeline", "adb": "/data/local/tmp/edge-pipeline"}
 """The kinds that are behind a link, and the folder that such a board keeps files in."""
@@ -50,6 +51,9 @@ class DeviceSpec(BaseModel):
     stands in for the hardware, so that its times and memory are not a chip's; `execution` what computes, for each
     runtime.
 
+    `benchmark_model`, of `adb` alone and instead of `python`, is the path of LiteRT's program of that name on a phone
+    without Python: it tells latencies of `tflite` models, nothing else.
+
     For these and `host`: `power_sensor` is the name of a power sensor, or its file, either as a pattern too; without it
     the one that tells most of the device is taken.
 
@@ -70,6 +74,7 @@ class DeviceSpec(BaseModel):
     known_hosts: Path = Path("~/.ssh/known_hosts")
     virtual: bool = False
     python: str = "python3"
+    benchmark_model: str | None = Field(None, pattern=r"^/[^\x00-\x1f]{1,300}$")
     folder: str | None = None
     cache_mb: int = Field(2000, ge=1)
     runtimes: tuple[RuntimeName, ...] | None = Field(None, min_length=1)
@@ -115,13 +120,29 @@ class DeviceSpec(BaseModel):
             if self.address is None:
                 raise ValueError("an adb device needs `address`, its serial in `adb devices`, such as R58M123ABC")
             check_serial(self.address)
+        if self.benchmark_model:
+            self._check_tool()
         return self
+
+    def _check_tool(self) -> None:
+        if self.kind != "adb":
+            raise ValueError("benchmark_model: only a device of kind adb has this")
+        alien = self.model_fields_set & {"python", "power_sensor"}
+        if alien:
+            raise ValueError(f"{', '.join(sorted(alien))}: not with `benchmark_model`, which uses no Python")
+        others = [one.value for one in self.runtimes or () if one is not RuntimeName.TFLITE]
+        if others:
+            raise ValueError(f"{', '.join(others)}: `benchmark_model` runs tflite alone")
+        if self.execution.tflite.delegate not in ("xnnpack", "none"):
+            raise ValueError("with `benchmark_model` the delegate of tflite is xnnpack or none")
 
     @property
     def engines(self) -> tuple[RuntimeName, ...]:
         """The runtimes that it has: those that it names, or those of its kind."""
         if self.kind == "aihub":
             return self.runtimes or tuple(RuntimeName)
+        if self.benchmark_model:
+            return (RuntimeName.TFLITE,)
         return self.runtimes or tuple(one for one in RuntimeName if one.npu == (self.kind == "htp_emulator"))
 
     @property
@@ -179,7 +200,7 @@ def connect(spec: DeviceSpec) -> Device:
     if spec.kind == "aihub":
         return AiHub(spec)
     if spec.kind in BOARDS:
-        return Retrying(_board(spec), spec.retry)
+        return Retrying((_phone if spec.benchmark_model else _board)(spec), spec.retry)
     return Host(spec.power_sensor)
 
 
@@ -188,6 +209,23 @@ def _board(spec: DeviceSpec) -> "Remote":
 
     assert spec.address
     return Remote(spec.address, spec.kind, partial(board, spec), _on_board(spec), VIRTUAL if spec.virtual else None)
+
+
+def _phone(spec: DeviceSpec) -> "ToolPhone":
+    from edge_pipeline.devices.boards.phone import Phone
+    from edge_pipeline.devices.tool_phone import ToolPhone
+
+    assert spec.address and spec.benchmark_model
+    phone = partial(
+        Phone,
+        spec.address,
+        partial(_link, spec, spec.address),
+        folder=spec.folder or BOARDS[spec.kind],
+        cache_mb=spec.cache_mb,
+        program=spec.benchmark_model,
+    )
+    xnnpack = spec.execution.tflite.delegate == "xnnpack"
+    return ToolPhone(spec.address, phone, spec.chip, xnnpack, VIRTUAL if spec.virtual else None)
 
 
 def _on_board(spec: DeviceSpec) -> "OnBoard":
@@ -204,7 +242,7 @@ def abilities(spec: DeviceSpec) -> dict[str, Any]:
     Raises:
         DeviceError: it does not answer.
     """
-    if spec.kind in BOARDS:
+    if spec.kind in BOARDS and not spec.benchmark_model:
         return _board(spec).abilities()
     if spec.kind == "host":
         from edge_pipeline.devices.local import describe
@@ -248,7 +286,7 @@ def state(spec: DeviceSpec) -> dict[str, Any]:
         return hub.state(spec)
     if spec.kind in BOARDS:
         try:
-            found = _board(spec).facts()
+            found = (_phone if spec.benchmark_model else _board)(spec).facts()
         except DeviceError as error:
             return {"state": "unreachable", "problem": str(error)}
         return {**found, "state": "busy" if found["busy"] else "ready"}

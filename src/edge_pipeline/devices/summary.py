@@ -140,13 +140,18 @@ def fell_off(layers: Sequence[Layer], unit: str) -> list[str]:
     return [f"{len(off)} of {len(layers)} layers are not on the {unit.upper()}: {names}{more}"]
 
 
+def noisy(spread: float | None, settings: ProfileSettings) -> list[str]:
+    """Return a warning if the repeats' medians differ too much, `spread` percent of the smaller."""
+    if spread is None or spread <= settings.noisy_spread_pct:
+        return []
+    return [
+        f"the two repeats differ by {spread:.0f}% (limit {settings.noisy_spread_pct:g}%): the machine was too "
+        "noisy for these latencies to mean anything; profile again when it is quiet"
+    ]
+
+
 def _warnings(spread: float | None, repeats: Sequence[Repeat], settings: ProfileSettings) -> list[str]:
-    found = []
-    if spread is not None and spread > settings.noisy_spread_pct:
-        found.append(
-            f"the two repeats differ by {spread:.0f}% (limit {settings.noisy_spread_pct:g}%): the machine was too "
-            "noisy for these latencies to mean anything; profile again when it is quiet"
-        )
+    found = noisy(spread, settings)
     others = [repeat.other_cpu_pct for repeat in repeats if repeat.other_cpu_pct is not None]
     if others and max(others) > BUSY_PCT:
         found.append(f"other processes took {max(others):.0f}% of the machine during the measurement")

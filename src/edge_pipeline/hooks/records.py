@@ -205,7 +205,7 @@ def target_record(
         profile = replace(profile, metrics={key: value for key, value, _ in _finite(profile.metrics)})
         metrics |= profile.metrics
         files["profile.json"] = _json(asdict(profile))
-        if profile.repeats:
+        if any(repeat.samples_ms for repeat in profile.repeats):
             files["latency.png"] = _latency_png(profile)
         if any("sustained" in repeat.readings for repeat in profile.repeats):
             files["sustained.png"] = _sustained_png(profile)

@@ -19,7 +19,7 @@ def detail(profile: Profile) -> pb.ProfileDetail:
         peaks = [round(repeat.peak_memory_mb * 1e6) for repeat in profile.repeats]
         grown = [round((repeat.peak_memory_mb - repeat.baseline_memory_mb) * 1e6) for repeat in profile.repeats]
         found.all_execution_times.extend(_us(one) for repeat in profile.repeats for one in repeat.samples_ms)
-        found.execution_time = min(found.all_execution_times)
+        found.execution_time = min(found.all_execution_times, default=_us(profile.metrics.get("latency_min_ms", 0.0)))
         found.all_cold_load_times.append(loads[0])
         found.cold_load_time = loads[0]
         if loads[1:]:

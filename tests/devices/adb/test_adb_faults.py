@@ -232,7 +232,7 @@ def test_a_phone_without_python_says_what_to_do(
     bare = board.model_copy(update={"python": python})
     for told in (state(bare)["problem"], refused(bare, artifact, images)):
         assert python in told
-        assert "name it with `python`" in told and "Termux" in told
+        assert "name it with `python`" in told and "Termux" in told and "`benchmark_model`" in told
 
 
 def test_a_python_without_the_runtime(board: DeviceSpec, artifact: Artifact, images: Any) -> None:

@@ -192,7 +192,8 @@ def test_the_command_watches_until_all_have_ended(
     thread = threading.Thread(target=lambda: compile_there(device, exported[Precision.FLOAT]))
     thread.start()
     until(lambda: hub.jobs() and list((Path(device.folder or "")).rglob("compile/*.json")))
-    timer = threading.Timer(1.0, slow.set)
+    cli()  # what the command imports is there when the time begins
+    timer = threading.Timer(3.0, slow.set)
     timer.start()
     found = cli("--watch")
     thread.join(PATIENCE_S)

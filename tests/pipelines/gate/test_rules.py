@@ -102,7 +102,7 @@ def test_equality_bears_rounding() -> None:
     ],
 )
 def test_what_is_no_rule_is_refused_saying_why(text: str, told: str) -> None:
-    with pytest.raises(ValueError) as raised:  # noqa: PT011
+    with pytest.raises(ValueError) as raised:
         parse(text, "detection", ())
     assert told in str(raised.value)
 

@@ -37,6 +37,14 @@ def test_a_target_without_times_has_no_histogram(make_profile: Callable[..., Pro
     assert latency_figure([emulated]).axes == []
 
 
+def test_a_target_of_which_no_single_times_are_known_has_no_histogram(
+    make_profile: Callable[..., Profile], target: Target
+) -> None:
+    whole = make_profile(target)
+    told = replace(whole, repeats=tuple(replace(one, samples_ms=()) for one in whole.repeats), metrics={})
+    assert len(latency_figure([whole, told]).axes) == 1
+
+
 def rows(figure: Any) -> dict[str, list[float]]:
     """Return the shares in percent of each row, by its name, without the bars of the legend."""
     (axes,) = figure.axes

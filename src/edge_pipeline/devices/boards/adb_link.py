@@ -53,7 +53,8 @@ class AdbLink:
             raise DeviceError(
                 f"the device cannot run its Python: {errors[-300:]}. Android has none: put one with NumPy and the "
                 "runtimes below /data/local/tmp and name it with `python` of the device; or run Termux's SSH server on "
-                "the phone, whose Python only Termux may run, and make it a device of kind ssh"
+                "the phone, whose Python only Termux may run, and make it a device of kind ssh; or name LiteRT's "
+                "program with `benchmark_model`, which needs no Python and tells latencies of tflite models alone"
             )
         if status != 0:
             raise DeviceError(f"the command ended with exit status {status}: {errors[-600:]}")

@@ -3,7 +3,8 @@
 Intervals are percentile bootstraps (Efron, 1979) with a fixed seed. Metrics of a task are measured again on resamples
 of the test images, the same images for both where both were tested on the same ones. Latencies are resampled in two
 steps, first the independent repeats and then the times within each, because the times of one process resemble each
-other.
+other. So few repeats, mostly two, tell too little of how far processes differ; the interval is therefore at least as
+wide as Student's of the repeats' own percentiles.
 """
 
 from collections.abc import Iterable, Sequence
@@ -168,10 +169,25 @@ def _of_latency(name: str, before: float, after: float, other: TargetResults, mi
     drawn = [_resampled(one, percentile, generator) for one in repeats]
     low, high = np.percentile(drawn[1] / drawn[0], [2.5, 97.5])
     few = min(map(len, repeats))
-    basis = f"{RESAMPLES} resamples of {few} repeats and the times within each"
-    if few == 1:
-        basis = f"{RESAMPLES} resamples of the times of one process; how far processes differ is not known"
+    basis = f"{RESAMPLES} resamples of the times of one process; how far processes differ is not known"
+    if few > 1:
+        least, most = _between(repeats[0], repeats[1], percentile)
+        low, high = min(low, least), max(high, most)
+        basis = f"{RESAMPLES} resamples of {few} repeats and the times within each, and how far the repeats differ"
     return Change(name, before, after, float(low), float(high), True, _verdict(low, high, 1.0, False), basis)
+
+
+def _between(before: Sequence[Repeat], after: Sequence[Repeat], percentile: float) -> tuple[float, float]:
+    """Return Student's 95% interval of the quotient of percentiles, each repeat of both sides being one observation."""
+    import numpy as np
+    from scipy.stats import t
+
+    sides = [np.log([max(np.percentile(one.samples_ms, percentile), 1e-9) for one in side]) for side in (before, after)]
+    freedom = sum(map(len, sides)) - 2
+    variance = sum(((side - side.mean()) ** 2).sum() for side in sides) / freedom
+    away = t.ppf(0.975, freedom) * np.sqrt(variance * sum(1 / len(side) for side in sides))
+    middle = sides[1].mean() - sides[0].mean()
+    return float(np.exp(middle - away)), float(np.exp(min(middle + away, 700.0)))
 
 
 def _resampled(repeats: Sequence[Repeat], percentile: float, generator: Any) -> "Floats":

@@ -1,16 +1,15 @@
 """The comparison of all targets of a model as one HTML file that needs nothing else, not even a network."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from edge_pipeline.core.types import Profile
 from edge_pipeline.pipelines.compare.changes import Change
+from edge_pipeline.pipelines.compare.charts import accuracy, placement, short, trade
 from edge_pipeline.pipelines.compare.results import TargetResults
 from edge_pipeline.pipelines.compare.selection import Recommendation
-from edge_pipeline.pipelines.gate.measures import measure
+from edge_pipeline.pipelines.gate.measures import PER_CLASS, measure
 
 COLUMNS = (
     ("accuracy", "accuracy"),
@@ -23,17 +22,12 @@ COLUMNS = (
 )
 """Metric and title of the columns that every task has."""
 
-UNITS = {"npu": "#2a9d8f", "gpu": "#e9c46a", "cpu": "#e76f51"}
-"""Colours of the compute units."""
-
-COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
-
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2em auto; max-width: 1200px; padding: 0 1em }
 h1 { font-size: 1.6em } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ddd }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } .wide { overflow-x: auto }
 th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
-th:first-child, td:first-child, td.text { text-align: left } td.text { white-space: normal }
+th:first-child, td:first-child { text-align: left }
 .box { background: #eef6f4; border-left: 4px solid #2a9d8f; padding: .7em 1em }
 .none { background: #fbeee9; border-left: 4px solid #e76f51; padding: .7em 1em }
 .worse { color: #b3261e; font-weight: 600 } .better { color: #1b7f5c; font-weight: 600 } .small { color: #666 }
@@ -71,7 +65,7 @@ class Facts:
 def html_report(facts: Facts) -> bytes:
     """Return the report as HTML with plotly's code in it."""
     rows = facts.table.to_dict("records")
-    figures = [one for one in (_accuracy(rows), _trade(rows), _placement(facts.found)) if one is not None]
+    figures = [one for one in (accuracy(rows), trade(rows), placement(facts.found)) if one is not None]
     drawn = [
         one.to_html(full_html=False, include_plotlyjs=index == 0, config={"displaylogo": False, "responsive": True})
         for index, one in enumerate(figures)
@@ -97,7 +91,7 @@ def change_text(change: Change, task: str) -> tuple[str, str, str, str]:
     """Return what was before, what is after, the change, and its interval (empty if unknown) of one metric."""
     metric = measure(change.metric, task, None)
     before, after = metric.text(change.before), metric.text(change.after)
-    if change.relative:
+    if change.relative and change.before > 0:
         quotients = [
             f"{100 * (one - 1):+.1f}%" for one in (change.after / change.before, change.low, change.high) if one
         ]
@@ -113,11 +107,11 @@ def _recommended(one: Recommendation | None) -> list[str]:
         return []
     wish = f'<p class="small">Wanted: {escape(one.selection.text)}</p>'
     if one.target:
-        said = f'<p class="box">Recommended: <b>{escape(_short(one.target))}</b>: {escape(one.reason)}.</p>'
+        said = f'<p class="box">Recommended: <b>{escape(short(one.target))}</b>: {escape(one.reason)}.</p>'
     else:
         said = f'<p class="none">No target is recommended: {escape(one.reason)}.</p>'
     missed = [c for c in one.candidates if c.misses]
-    items = "".join(f"<li>{escape(_short(c.target))}: {escape('; '.join(c.misses))}</li>" for c in missed)
+    items = "".join(f"<li>{escape(short(c.target))}: {escape('; '.join(c.misses))}</li>" for c in missed)
     why = f"<p>Not meeting every limit:</p><ul>{items}</ul>" if missed else ""
     return ["<h2>The target to ship</h2>", wish, said, why]
 
@@ -129,20 +123,21 @@ def _targets(facts: Facts, rows: Sequence[Mapping[str, Any]]) -> str:
     columns = [COLUMNS[0], *own, *COLUMNS[1:]]
     columns = [one for one in columns if any(row.get(one[0]) is not None for row in rows)]
     head = "".join(f"<th>{escape(title)}</th>" for _, title in columns)
-    body = ""
+    body, notes = "", ""
     for row in rows:
         chosen = facts.recommendation is not None and facts.recommendation.target == row["target"]
         cells = "".join(f"<td>{escape(_cell(row, name, facts.task))}</td>" for name, _ in columns)
         status = "" if row["status"] == "ok" else row["status"]
         said = "; ".join(one for one in (status, row["warnings"]) if one)
-        body += (
-            f"<tr{' class=chosen' if chosen else ''}><td>{escape(_short(row['target']))}</td>{cells}"
-            f'<td>{"yes" if row["pareto"] else ""}</td><td class="text">{escape(said)}</td></tr>'
-        )
+        name = escape(short(row["target"]))
+        front = "yes" if row["pareto"] else ""
+        body += f"<tr{' class=chosen' if chosen else ''}><td>{name}</td>{cells}<td>{front}</td></tr>"
+        notes += f"<li>{name}: {escape(said)}</li>" if said else ""
     return (
-        f'<div class="wide"><table><tr><th>target</th>{head}<th>Pareto</th><th></th></tr>{body}</table></div>'
+        f'<div class="wide"><table><tr><th>target</th>{head}<th>Pareto</th></tr>{body}</table></div>'
         '<p class="small">In brackets the 95% confidence interval. Pareto: no other target of the device is at least '
         "as good in accuracy, median latency and memory, and better in one. What was not measured is a dash.</p>"
+        + (f"<ul>{notes}</ul>" if notes else "")
     )
 
 
@@ -160,138 +155,36 @@ def _cell(row: Mapping[str, Any], name: str, task: str) -> str:
 def _compared(facts: Facts) -> list[str]:
     if not facts.against:
         return []
+    title = f"<h2>Compared with {escape(facts.against)}</h2>"
+    every = [(target, one) for target, found in facts.changes.items() for one in found.values()]
+    if not every:
+        return [title, "<p>No target has been measured in both.</p>"]
+    classes = tuple(set(PER_CLASS[facts.task].values()))
+    quiet = [pair for pair in every if classes and pair[1].metric.startswith(classes) and _same(pair[1])]
+    bases = list(dict.fromkeys(one.basis for _, one in every if one.basis))
+    parts = [title, _changes([pair for pair in every if pair not in quiet], facts.task, bases)]
+    if quiet:
+        said = f"{len(quiet)} metrics of single classes without a difference"
+        parts.append(f"<details><summary>{said}</summary>{_changes(quiet, facts.task, bases)}</details>")
+    numbered = "; ".join(f"({number}) {basis}" for number, basis in enumerate(bases, start=1))
+    return [*parts, f'<p class="small">From: {escape(numbered)}.</p>'] if bases else parts
+
+
+def _same(change: Change) -> bool:
+    return change.verdict not in ("better", "worse")
+
+
+def _changes(pairs: Sequence[tuple[str, Change]], task: str, bases: Sequence[str]) -> str:
+    """Return the changes as a table, whose last column is the number of what each is made of among `bases`."""
     rows = ""
-    for target, found in facts.changes.items():
-        for name, one in found.items():
-            before, after, change, interval = change_text(one, facts.task)
-            verdict = one.verdict or "not known"
-            kind = f' class="{one.verdict}"' if one.verdict in ("better", "worse") else ""
-            cells = "".join(f"<td>{escape(text)}</td>" for text in (name, before, after, change, interval or "-"))
-            rows += (
-                f"<tr><td>{escape(_short(target))}</td>{cells}<td{kind}>{verdict}</td>"
-                f'<td class="text">{escape(one.basis)}</td></tr>'
-            )
+    for target, one in pairs:
+        before, after, change, interval = change_text(one, task)
+        texts = (one.metric, before, after, change, interval or "-")
+        cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
+        kind = "" if _same(one) else f' class="{one.verdict}"'
+        source = f"({bases.index(one.basis) + 1})" if one.basis else ""
+        verdict = f"<td{kind}>{one.verdict or 'not known'}</td><td>{source}</td>"
+        rows += f"<tr><td>{escape(short(target))}</td>{cells}{verdict}</tr>"
     titles = ("target", "metric", "before", "now", "change", "95% interval", "verdict", "from")
     head = "".join(f"<th>{title}</th>" for title in titles)
-    return [
-        f"<h2>Compared with {escape(facts.against)}</h2>",
-        f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
-        if rows
-        else "<p>No target has been measured in both.</p>",
-    ]
-
-
-def _accuracy(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Draw the accuracy of every target with its interval."""
-    from plotly.graph_objects import Bar, Figure
-
-    known = [row for row in rows if row.get("accuracy") is not None]
-    if not known:
-        return None
-    values = [100 * row["accuracy"] for row in known]
-    ends = [(row.get("accuracy_low"), row.get("accuracy_high")) for row in known]
-    above = [0 if high is None else 100 * high - value for (_, high), value in zip(ends, values, strict=True)]
-    below = [0 if low is None else value - 100 * low for (low, _), value in zip(ends, values, strict=True)]
-    figure = Figure(
-        Bar(
-            x=values,
-            y=[_short(row["target"]) for row in known],
-            orientation="h",
-            marker_color=COLOURS[0],
-            error_x={"type": "data", "symmetric": False, "array": above, "arrayminus": below},
-            hovertemplate="%{y}: %{x:.2f}%<extra></extra>",
-        )
-    )
-    least = min(value - one for value, one in zip(values, below, strict=True))
-    figure.update_layout(
-        title="Accuracy (%) with 95% confidence interval",
-        template="simple_white",
-        height=160 + 34 * len(known),
-        yaxis_autorange="reversed",
-        yaxis_automargin=True,
-        xaxis_range=[max(0.0, least - 10), min(100.5, max(map(sum, zip(values, above, strict=True))) + 2)],
-    )
-    return figure
-
-
-def _trade(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Draw median latency, with a line to the 99th percentile, against accuracy; the Pareto front is joined."""
-    from plotly.graph_objects import Figure, Scatter
-
-    known = [row for row in rows if row.get("accuracy") is not None and row.get("latency_p50_ms") is not None]
-    if not known:
-        return None
-    figure = Figure()
-    for number, device in enumerate(dict.fromkeys(row["device"] for row in known)):
-        mine, colour = [row for row in known if row["device"] == device], COLOURS[number % len(COLOURS)]
-        tails = [max(0.0, (row.get("latency_p99_ms") or row["latency_p50_ms"]) - row["latency_p50_ms"]) for row in mine]
-        figure.add_trace(
-            Scatter(
-                name=device,
-                x=[row["latency_p50_ms"] for row in mine],
-                y=[100 * row["accuracy"] for row in mine],
-                text=[f"{row['runtime']}/{row['precision']}" for row in mine],
-                mode="markers+text",
-                textposition="top center",
-                marker={
-                    "size": 11,
-                    "color": [colour if row["pareto"] else "white" for row in mine],
-                    "line": {"color": colour, "width": 2},
-                },
-                error_x={"type": "data", "symmetric": False, "array": tails, "arrayminus": [0] * len(mine), "width": 3},
-                hovertemplate="%{text}: %{x:.3g} ms, %{y:.2f}%<extra>" + escape(device) + "</extra>",
-            )
-        )
-        front = sorted((row for row in mine if row["pareto"]), key=lambda row: row["latency_p50_ms"])
-        figure.add_trace(
-            Scatter(
-                name=f"{device}: Pareto front",
-                x=[row["latency_p50_ms"] for row in front],
-                y=[100 * row["accuracy"] for row in front],
-                mode="lines",
-                line={"color": colour, "dash": "dot", "width": 1},
-                hoverinfo="skip",
-            )
-        )
-    figure.update_layout(
-        title="Accuracy (%) against median latency (ms), the line reaches to the 99th percentile; filled: Pareto front",
-        template="simple_white",
-        height=480,
-        xaxis_title="latency (ms)",
-        yaxis_title="accuracy (%)",
-        xaxis_rangemode="tozero",
-    )
-    return figure
-
-
-def _placement(found: Sequence[TargetResults]) -> Any:
-    """Draw the share of layers on each compute unit."""
-    from plotly.graph_objects import Bar, Figure
-
-    placed = {
-        one.target.name: Counter(layer.compute_unit for layer in result.layers)
-        for one in found
-        for result in one.results
-        if isinstance(result, Profile) and result.layers
-    }
-    if not placed:
-        return None
-    names = [_short(one) for one in placed]
-    figure = Figure()
-    for unit in dict.fromkeys(unit for counts in placed.values() for unit in counts):
-        shares = [100 * counts[unit] / counts.total() for counts in placed.values()]
-        figure.add_trace(Bar(name=unit, x=shares, y=names, orientation="h", marker_color=UNITS.get(unit, "#999")))
-    figure.update_layout(
-        title="Placement: layers (%) by compute unit",
-        template="simple_white",
-        barmode="stack",
-        height=160 + 34 * len(names),
-        yaxis_autorange="reversed",
-        yaxis_automargin=True,
-        showlegend=True,
-    )
-    return figure
-
-
-def _short(target: str) -> str:
-    return target.partition("@")[2]
+    return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'

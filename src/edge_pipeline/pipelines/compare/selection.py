@@ -129,7 +129,8 @@ def recommend(
     if not ordered:
         return Recommendation(selection, None, f"there is no target on {', '.join(selection.on)}", ())
     nearest = ordered[0]
-    reason = f"no target meets every limit; nearest comes {nearest.target}: {'; '.join(nearest.misses)}"
+    name = nearest.target.partition("@")[2]
+    reason = f"no target meets every limit; nearest comes {name}: {'; '.join(nearest.misses)}"
     return Recommendation(selection, None, reason, ordered)
 
 

@@ -189,7 +189,7 @@ class _Court:
         other = self._champions.get(one.target)
         names = tuple(classes) or self._classes(rule, one, other)
         if not names:
-            reason = _why(rule.measure, one) or "no class was measured"
+            reason = complete(one) or _unverified(one) or "no class was measured"
             return [Verdict(f"{rule.text} (every class)", one.target.name, "broken", reason=reason)]
         return [
             self._verdict(rule, replace(rule.measure, name=f"{rule.measure.name}{name}"), one, name) for name in names

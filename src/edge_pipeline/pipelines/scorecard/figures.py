@@ -11,9 +11,9 @@ from edge_pipeline.core.types import Profile
 def latency_figure(profiles: Sequence[Profile]) -> Figure:
     """Draw one histogram of inference times per target, its two repeats side by side, up to the 99.5th percentile.
 
-    Targets without times, those of an emulator, are left out.
+    Targets without times are left out: those of an emulator, and of a program that tells no single ones.
     """
-    profiles = [one for one in profiles if one.repeats]
+    profiles = [one for one in profiles if any(repeat.samples_ms for repeat in one.repeats)]
     rows = max(1, len(profiles))
     figure = Figure(figsize=(7.0, 1.9 * rows + 0.4), layout="constrained")
     for index, one in enumerate(profiles, start=1):
