@@ -21,7 +21,7 @@ METRICS = {
 
 RUNTIMES = {
     "efficientnet_lite0": ["tflite"],
-    "yolov8_det": ["onnx", "tflite"],
+    "yolov8_det": ["onnx"],
     "yolov8_seg": ["onnx"],
     "ffnet_40s": ["onnx"],
 }

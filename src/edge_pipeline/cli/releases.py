@@ -19,6 +19,7 @@ def command(metadata: Any, model: str, env: str | None) -> None:
     from rich.table import Table
 
     from edge_pipeline.cli.releasing import workplace
+    from edge_pipeline.hooks.registry import CHAMPION
 
     with workplace(metadata, env, model, alone=False) as place:
         found = place.registry.releases(model)
@@ -30,7 +31,9 @@ def command(metadata: Any, model: str, env: str | None) -> None:
         view.add_column(title, overflow="fold")
     for one in found:
         made = datetime.fromtimestamp(one.created / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        alias = ", ".join([*one.aliases, *(["rolled back"] if "rolled_back" in one.tags else [])])
+        alias = ", ".join(
+            [*one.aliases, *(["rolled back"] if "rolled_back" in one.tags and CHAMPION not in one.aliases else [])]
+        )
         row = (str(one.version), alias, made, one.tags.get("gates", ""), one.tags.get("targets", ""), one.run_id)
         view.add_row(*row)
     known_width = sys.stdout.isatty() or "COLUMNS" in os.environ
