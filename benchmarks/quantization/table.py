@@ -117,14 +117,13 @@ def measure(
         add("ONNX Runtime static", model, time.monotonic() - started)
     started = time.monotonic()
     plain = QuantizeParameters.model_validate({**parameters.model_dump(), **PLAIN, "scheme": "min_max"})
-    sim = quantized(subject, plain, layout_of(plain, precision, "v73", {}))
+    asked = Asked(precision, "v73", "w8a16", False, name)
+    sim = quantized(subject, plain, layout_of(plain, asked, {}))
     seconds = time.monotonic() - started
     add("AIMET, calibration only", file(sim.model, True), seconds)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        sim, layout, used, attempts = automatic(
-            subject, split, weights, Path(folder), parameters, Asked(precision, "v73", "w8a16", name)
-        )
+        sim, layout, used, attempts = automatic(subject, split, weights, Path(folder), parameters, asked)
     for one in attempts:
         print("   ", one.rung, one.metric, one.sqnr_db, f"{one.seconds:.0f} s", "kept" if one.kept else "", one.note)
     if layout.overrides:

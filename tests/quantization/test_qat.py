@@ -119,14 +119,15 @@ def subject(weights: Artifact, spec: ModelSpec, small_split: Split, digits: Any)
 @pytest.mark.parametrize("loss", ["distillation", "task"])
 def test_the_digits_network_is_trained_in_a_copy(subject: Any, loss: Any) -> None:
     from edge_pipeline.pipelines.quantize.parameters import Qat, QuantizeParameters
-    from edge_pipeline.pipelines.quantize.techniques import layout_of, quantized, retrained
+    from edge_pipeline.pipelines.quantize.techniques import Asked, layout_of, quantized, retrained
 
     given = QuantizeParameters(cross_layer_equalization=False, scheme="min_max")
-    simulation = quantized(subject, given, layout_of(given, Precision.W4A8, "v73", {}))
+    layout = layout_of(given, Asked(Precision.W4A8, "v73", "off", False, "net"), {})
+    simulation = quantized(subject, given, layout)
     images = torch.cat([one for (one,) in subject.calibration])
     with torch.no_grad():
         wanted, before = subject.network(images), simulation.model(images)
-    trained = retrained(subject, simulation, Qat(steps=30, learning_rate=1e-4, loss=loss), equalize=False)
+    trained = retrained(subject, simulation, layout, Qat(steps=30, learning_rate=1e-4, loss=loss), equalize=False)
     with torch.no_grad():
         after = trained.model(images)
         assert torch.equal(simulation.model(images), before)
@@ -137,10 +138,11 @@ def test_the_digits_network_is_trained_in_a_copy(subject: Any, loss: Any) -> Non
 
 def test_the_same_steps_give_the_same_simulation(subject: Any) -> None:
     from edge_pipeline.pipelines.quantize.parameters import Qat, QuantizeParameters
-    from edge_pipeline.pipelines.quantize.techniques import layout_of, quantized
+    from edge_pipeline.pipelines.quantize.techniques import Asked, layout_of, quantized
 
     given = QuantizeParameters(scheme="min_max", qat=Qat(steps=3))
-    first, second = (quantized(subject, given, layout_of(given, Precision.W8A8, "v73", {})) for _ in range(2))
+    layout = layout_of(given, Asked(Precision.W8A8, "v73", "off", False, "net"), {})
+    first, second = (quantized(subject, given, layout) for _ in range(2))
     (images,) = next(islice(iter(subject.calibration), 1))
     with torch.no_grad():
         assert torch.equal(first.model(images), second.model(images))

@@ -26,6 +26,7 @@ class Layout:
         percentile: the share, in percent, that stays inside a range; for the scheme `percentile`.
         hexagon: the version of the NPU whose fusions AIMET follows, `v73`.
         per_channel: whether each output channel of a weight has a range of its own.
+        power_of_two: whether weight scales are chosen so that NPUs rescale by shifts.
     """
 
     weight_bits: int = 8
@@ -35,6 +36,7 @@ class Layout:
     percentile: float = 99.99
     hexagon: str = "v73"
     per_channel: bool = True
+    power_of_two: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is kept beside a simulation, from which `Layout(**...)` makes it again."""
@@ -72,7 +74,7 @@ def apply_overrides(model: fx.GraphModule, overrides: Mapping[str, str]) -> None
         bits = Precision(value).bits
         weight_bits, activation_bits = bits or (32, 32)
         _set_weight(modules[name], weight_bits)
-        for holder, key in (*_read(nodes[name], modules), *_written(nodes[name], modules)):
+        for holder, key in (*places_read(nodes[name], modules), *places_written(nodes[name], modules)):
             quantizer = holder[key]
             _, places, before = wanted.get(id(quantizer), (quantizer, [], 0))
             wanted[id(quantizer)] = (quantizer, [*places, (holder, key)], max(before, activation_bits))
@@ -116,16 +118,16 @@ def _remove(model: nn.Module, quantizer: Any) -> None:
                 holder[key] = None
 
 
-def _written(node: fx.Node, modules: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+def places_written(node: fx.Node, modules: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
     """Yield the place of the quantizer of what a layer gives: its own, or that of the activation fused with it."""
     found = list(_outputs(node, modules))
     if not found and len(node.users) == 1:
         (user,) = node.users
-        found = list(_written(user, modules)) if user.op != "output" else []
+        found = list(places_written(user, modules)) if user.op != "output" else []
     yield from found
 
 
-def _read(node: fx.Node, modules: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+def places_read(node: fx.Node, modules: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
     """Yield the places of the quantizers of what a layer takes: its own, or those of the layers before it."""
     layer = modules[str(node.target)]
     own = [(layer.input_quantizers, index) for index, one in enumerate(layer.input_quantizers) if one is not None]

@@ -2,11 +2,15 @@
 
 from typing import Any
 
-from torch import nn
+from torch import fx
 
 
-def find_ranges_by(model: nn.Module, scheme: str, percentile: float) -> None:
-    """Give every quantizer AIMET's analyzer of `scheme`; `min_max` and `tf_enhanced` are there already."""
+def find_ranges_by(model: fx.GraphModule, scheme: str, percentile: float) -> None:
+    """Give every quantizer AIMET's analyzer of `scheme`; `min_max` and `tf_enhanced` are there already.
+
+    The two schemes that weigh errors, `tf_enhanced` and `mse`, weigh them behind the activation function where there is
+    one.
+    """
     from aimet_torch.quantization.base import QuantizerBase
     from aimet_torch.quantization.encoding_analyzer import PercentileEncodingAnalyzer, SqnrEncodingAnalyzer
 
@@ -20,3 +24,8 @@ def find_ranges_by(model: nn.Module, scheme: str, percentile: float) -> None:
             if isinstance(module, QuantizerBase):
                 found: Any = module
                 found.encoding_analyzer = analyzer(found.shape)
+    if scheme in ("tf_enhanced", "mse"):
+        from edge_pipeline.quantization.behind_activation import BehindActivation, before_activations
+
+        for quantizer, function in before_activations(model):
+            quantizer.encoding_analyzer = BehindActivation(quantizer.shape, function)

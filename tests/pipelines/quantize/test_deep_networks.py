@@ -10,7 +10,7 @@ from edge_pipeline.models.spec import ClassifierSpec
 from edge_pipeline.pipelines.finetune.nodes import open_samples
 from edge_pipeline.pipelines.quantize.calibration import Inputs
 from edge_pipeline.pipelines.quantize.parameters import Qat, QuantizeParameters
-from edge_pipeline.pipelines.quantize.techniques import Subject, layout_of, quantized, retrained
+from edge_pipeline.pipelines.quantize.techniques import Asked, Subject, layout_of, quantized, retrained
 
 
 @pytest.mark.slow
@@ -25,9 +25,10 @@ def test_a_deep_network_is_trained_and_its_simulation_stays_as_it_was() -> None:
     )
     subject = Subject(spec, weights, Inputs(open_samples(spec), interface, range(4), 4), tuple(range(4, 12)))
     parameters = QuantizeParameters(scheme="min_max")
-    sim = quantized(subject, parameters, layout_of(parameters, Precision.W8A8, "v73", {}))
+    layout = layout_of(parameters, Asked(Precision.W8A8, "v73", "off", False, "net"), {})
+    sim = quantized(subject, parameters, layout)
     before = {name: weight.clone() for name, weight in sim.model.named_parameters()}
-    trained = retrained(subject, sim, Qat(steps=1, batch_size=2, learning_rate=0.01), equalize=False)
+    trained = retrained(subject, sim, layout, Qat(steps=1, batch_size=2, learning_rate=0.01), equalize=False)
     after = dict(trained.model.named_parameters())
     assert all(weight.equal(before[name]) for name, weight in sim.model.named_parameters())
     assert not all(after[name].equal(weight) for name, weight in before.items())

@@ -64,6 +64,7 @@ def test_bits_are_those_of_the_precision_or_of_the_lower_one(precision: str, exp
 
 
 def test_what_an_onnx_model_cannot_have_is_named() -> None:
-    found = QuantizeParameters.model_validate({"qat": {}, "overrides": {"a": "float"}, "scheme": "mse"})
-    assert found.only_for_networks == ["qat", "overrides", "scheme: mse"]
+    given = {"qat": {}, "overrides": {"a": "float"}, "scheme": "mse", "power_of_two": True}
+    found = QuantizeParameters.model_validate(given)
+    assert found.only_for_networks == ["qat", "overrides", "power_of_two", "scheme: mse"]
     assert QuantizeParameters().only_for_networks == []

@@ -67,7 +67,7 @@ def automatic(
 
     def restore(attempt: Attempt, state: Any) -> Any:
         mine = with_changes(attempt.changes)
-        layout = layout_of(mine, asked.precision, asked.hexagon, attempt.overrides)
+        layout = layout_of(mine, asked, attempt.overrides)
         prepared = subject.prepared(equalize=mine.cross_layer_equalization)
         sim = ptq.simulate(prepared, subject.inputs, layout)
         ptq.fill(sim, state, frozen_weights=bool(mine.adaround or mine.seq_mse))
@@ -84,7 +84,7 @@ def automatic(
         done += 1
         advance(step, done, _told(attempt, reference))
 
-    told = [asked.precision.value, asked.hexagon, asked.high, list(split.validation)]
+    told = [asked.precision.value, asked.hexagon, asked.high, asked.npu, list(split.validation)]
     notes = Notes(folder, _fingerprint(subject, weights, parameters, told))
     try:
         candidate, attempts = climb(rungs, judge, budget, notes, restore, tell)
@@ -92,7 +92,7 @@ def automatic(
         for listener in listeners:
             listener.ended(step)
     chosen = with_changes(candidate.changes)
-    layout = layout_of(chosen, asked.precision, asked.hexagon, candidate.overrides)
+    layout = layout_of(chosen, asked, candidate.overrides)
     return candidate.simulation, layout, chosen, [Attempt("float", reference, kept=False), *attempts]
 
 
@@ -113,7 +113,7 @@ def _rungs(
             if changes.get("bn_reestimation") and changes.get("cross_layer_equalization"):
                 raise QuantizationError("left out: the channels were equalized, which was better")
             mine = with_changes(changes)
-            return Candidate(quantized(subject, mine, layout_of(mine, asked.precision, asked.hexagon, {})), changes, {})
+            return Candidate(quantized(subject, mine, layout_of(mine, asked, {})), changes, {})
 
         return make
 
@@ -125,7 +125,7 @@ def _rungs(
             found = sensitivity(best.simulation, subject.calibration.first(SQNR_IMAGES // 2), None, lambda *_: None)
             overrides = {**best.overrides, **dict.fromkeys(worth_overriding(found, share), high)}
             mine = with_changes(best.changes)
-            layout = layout_of(mine, asked.precision, asked.hexagon, overrides)
+            layout = layout_of(mine, asked, overrides)
             made = overridden(subject, best.simulation, layout, equalize=mine.cross_layer_equalization)
             return Candidate(made, best.changes, overrides)
 
@@ -133,8 +133,9 @@ def _rungs(
 
     def training(best: Candidate | None) -> Candidate:
         assert best
-        equalize = bool(best.changes.get("cross_layer_equalization"))
-        trained = retrained(subject, best.simulation, auto.qat, equalize=equalize)
+        mine = with_changes(best.changes)
+        layout = layout_of(mine, asked, best.overrides)
+        trained = retrained(subject, best.simulation, layout, auto.qat, equalize=mine.cross_layer_equalization)
         return Candidate(trained, {**best.changes, "qat": auto.qat.model_dump()}, best.overrides)
 
     other = "tf_enhanced" if asked_scheme == "min_max" else asked_scheme

@@ -34,6 +34,7 @@ def quantize(
     precision: Precision,
     hexagon: str,
     high: str,
+    npu: bool = False,
     subject: str,
     hub_folder: str | None = None,
 ) -> Artifact:
@@ -48,6 +49,7 @@ def quantize(
         precision: of weights and activations.
         hexagon: version of the NPU of the target devices, whose rules AIMET follows.
         high: the finer precision that all runtimes of the targets take in single layers.
+        npu: whether a target device has an NPU.
         subject: shown in messages.
         hub_folder: of this machine's records of AI Hub, if not the default one.
 
@@ -77,7 +79,7 @@ def quantize(
     else:
         from edge_pipeline.pipelines.quantize.techniques import Asked
 
-        asked = Asked(precision, hexagon, high, subject)
+        asked = Asked(precision, hexagon, high, npu, subject)
         files, tools, details = _of_torch(spec, split, weights, folder, parameters, asked, calibration)
     return Artifact(
         "simulation",
@@ -120,7 +122,7 @@ def _of_torch(
         sim, layout, parameters, attempts = automatic(task, split, weights, folder, parameters, asked)
         details["ladder"] = records(attempts)
     else:
-        layout = layout_of(parameters, asked.precision, asked.hexagon, {})
+        layout = layout_of(parameters, asked, {})
         shown = track([layout], f"{asked.name}: quantize", 1)
         (sim,) = [quantized(task, parameters, one) for one in shown]
         if asked.precision is Precision.MIXED and not parameters.overrides:

@@ -10,7 +10,7 @@ from edge_pipeline.pipelines.base import Parameters
 
 TECHNIQUES = ("cross_layer_equalization", "adaround", "seq_mse", "bn_reestimation", "bias_correction", "qat")
 
-AIMET_ONLY = (*TECHNIQUES, "scheme", "percentile", "per_channel", "overrides", "auto", "hexagon")
+AIMET_ONLY = (*TECHNIQUES, "scheme", "percentile", "per_channel", "power_of_two", "overrides", "auto", "hexagon")
 """Settings that say how AIMET quantizes."""
 
 Override = Literal["float", "w8a8", "w8a16", "w4a8", "w4a16"]
@@ -87,7 +87,8 @@ class QuantizeParameters(Parameters):
     """AIMET quantization; calibration images are drawn from the training part, the same for every technique.
 
     `quantize: auto` is short for `quantize: {auto: {}}`. `overrides` gives single layers another precision, by the
-    names of the sensitivity report.
+    names of the sensitivity report. `power_of_two` chooses weight scales with which NPUs rescale exactly; `auto` does
+    where a target device has an NPU.
 
     `where: hub` lets AI Hub quantize, from a float ONNX model and the calibration images, for at most `time_limit_s`
     seconds of work; `hub_options` are those of its quantizer. AIMET's techniques are then not to be had.
@@ -101,6 +102,7 @@ class QuantizeParameters(Parameters):
     scheme: Literal["min_max", "tf_enhanced", "percentile", "mse"] = "tf_enhanced"
     percentile: float = Field(99.99, gt=50, le=100)
     per_channel: bool = True
+    power_of_two: Literal["auto"] | bool = "auto"
     cross_layer_equalization: bool = True
     bias_correction: bool = False
     bn_reestimation: bool = False
@@ -166,4 +168,5 @@ class QuantizeParameters(Parameters):
         """Names of the settings that change something, and that an ONNX model which stays one cannot have."""
         wanted = [name for name in TECHNIQUES[1:] if getattr(self, name)]
         wanted += [name for name in ("auto", "overrides") if getattr(self, name)]
+        wanted += ["power_of_two"] if self.power_of_two is True else []
         return wanted + ([f"scheme: {self.scheme}"] if self.scheme in ("percentile", "mse") else [])

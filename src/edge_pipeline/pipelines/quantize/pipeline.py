@@ -23,6 +23,7 @@ def nodes(
         precision=precision,
         hexagon=rules_for(devices[target.device].hexagon for target in targets),
         high=finer(targets, devices),
+        npu=any(devices[target.device].hexagon or target.runtime.npu for target in targets),
         subject=f"{model}/{precision}",
         hub_folder=next((devices[t.device].folder for t in targets if devices[t.device].kind == "aihub"), None),
     )

@@ -15,6 +15,7 @@ from edge_pipeline.pipelines.quantize.calibration import Inputs
 from edge_pipeline.pipelines.quantize.parameters import Mixed, Qat, QuantizeParameters
 from edge_pipeline.quantization import ptq
 from edge_pipeline.quantization.layout import Layout
+from edge_pipeline.quantization.power_of_two import make_rescaling_exact
 from edge_pipeline.quantization.sensitivity import sensitivity, worth_overriding
 
 
@@ -26,12 +27,14 @@ class Asked:
         precision: of weights and activations.
         hexagon: version of the NPU of the target devices, whose rules AIMET follows.
         high: the finer precision that all runtimes of the targets take in single layers.
+        npu: whether a target device has an NPU.
         name: shown to the user.
     """
 
     precision: Precision
     hexagon: str
     high: str
+    npu: bool
     name: str
 
 
@@ -57,19 +60,18 @@ class Subject:
         return ptq.prepare(self.network, self.inputs, equalize=equalize, fold=fold)
 
 
-def layout_of(
-    parameters: QuantizeParameters, precision: Precision, hexagon: str, overrides: Mapping[str, str]
-) -> Layout:
+def layout_of(parameters: QuantizeParameters, asked: Asked, overrides: Mapping[str, str]) -> Layout:
     """Return the number formats that the parameters ask for."""
-    weight_bits, activation_bits = parameters.bits(precision)
+    weight_bits, activation_bits = parameters.bits(asked.precision)
     return Layout(
         weight_bits,
         activation_bits,
         {**overrides, **parameters.overrides},
         parameters.scheme,
         parameters.percentile,
-        hexagon if parameters.hexagon == "auto" else parameters.hexagon,
+        asked.hexagon if parameters.hexagon == "auto" else parameters.hexagon,
         parameters.per_channel,
+        asked.npu if parameters.power_of_two == "auto" else parameters.power_of_two,
     )
 
 
@@ -79,6 +81,10 @@ def quantized(subject: Subject, parameters: QuantizeParameters, layout: Layout) 
 
     def simulate(network: Any) -> Any:
         return ptq.simulate(network, subject.inputs, layout)
+
+    def calibrate(sim: Any) -> None:
+        ptq.calibrate(sim, subject.calibration)
+        _settle_scales(sim, layout)
 
     if parameters.adaround:
         from edge_pipeline.quantization.adaround import adaround
@@ -91,21 +97,27 @@ def quantized(subject: Subject, parameters: QuantizeParameters, layout: Layout) 
         from edge_pipeline.quantization.seq_mse import seq_mse
 
         seq_mse(sim, subject.calibration.first(parameters.seq_mse.images), parameters.seq_mse.candidates)
-    ptq.calibrate(sim, subject.calibration)
+    calibrate(sim)
     if parameters.bn_reestimation:
         from edge_pipeline.quantization.bn_reestimation import reestimate_batch_norms
 
         unfolded = subject.prepared(equalize=False, fold=False)
         if not reestimate_batch_norms(sim, unfolded, subject.calibration):
             raise QuantizationError("the network has no batch norm; set `quantize.bn_reestimation: false`")
-        ptq.calibrate(sim, subject.calibration)
+        calibrate(sim)
     if parameters.bias_correction:
         from edge_pipeline.quantization.bias_correction import correct_biases
 
         correct_biases(sim.model, prepared, subject.calibration)
     if parameters.qat:
-        sim = retrained(subject, sim, parameters.qat, equalize=parameters.cross_layer_equalization)
+        sim = retrained(subject, sim, layout, parameters.qat, equalize=parameters.cross_layer_equalization)
     return sim
+
+
+def _settle_scales(sim: Any, layout: Layout) -> None:
+    """Choose the weight scales that depend on those of activations, once these are known."""
+    if layout.power_of_two:
+        make_rescaling_exact(sim.model)
 
 
 def overridden(subject: Subject, sim: Any, layout: Layout, *, equalize: bool) -> Any:
@@ -117,6 +129,7 @@ def overridden(subject: Subject, sim: Any, layout: Layout, *, equalize: bool) ->
         if name in frozen:
             quantizer.allow_overwrite(False)
     ptq.calibrate(found, subject.calibration)
+    _settle_scales(found, layout)
     found.model.eval()
     return found
 
@@ -143,7 +156,7 @@ def mixed(
     return overridden(subject, sim, layout, equalize=equalize), layout
 
 
-def retrained(subject: Subject, sim: Any, settings: Qat, *, equalize: bool) -> Any:
+def retrained(subject: Subject, sim: Any, layout: Layout, settings: Qat, *, equalize: bool) -> Any:
     """Return a copy of a calibrated simulation after quantization-aware training."""
     from edge_pipeline.pipelines.loading import training_batches
     from edge_pipeline.quantization.qat import distillation, train_quantized
@@ -190,4 +203,5 @@ def retrained(subject: Subject, sim: Any, settings: Qat, *, equalize: bool) -> A
         learning_rate=settings.learning_rate,
         learn_ranges=settings.learn_ranges,
     )
+    _settle_scales(found, layout)
     return found
