@@ -84,3 +84,14 @@ def test_mse_has_the_smallest_squared_error(calibrated: Callable[..., Any], heav
         with torch.no_grad():
             errors[scheme] = float(((quantizer(heavy_tailed) - heavy_tailed) ** 2).mean())
     assert min(errors, key=errors.__getitem__) == "mse", errors
+
+
+@pytest.mark.parametrize("scheme", ["min_max", "tf_enhanced", "mse"])
+def test_large_numbers_that_only_a_later_batch_shows_are_not_cut(one_thread: None, scheme: Any) -> None:
+    torch.manual_seed(0)
+    inputs = (torch.zeros(1, 8),)
+    found = ptq.simulate(
+        ptq.prepare(nn.Sequential(nn.Linear(8, 4)), inputs, equalize=False), inputs, Layout(scheme=scheme)
+    )
+    ptq.calibrate(found, [(torch.rand(64, 8),), (100 * torch.rand(64, 8),)])
+    assert of_input(found).get_max().item() > 90

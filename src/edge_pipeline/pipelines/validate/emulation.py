@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 BATCH = 16
 """Number of images that are given to an emulator at a time: each takes seconds."""
 
-COMPARED, REPEATED = 16, 2
-"""Number of reference images that are run at all, and of those that are run twice.
-
-An output that is near zero on many images, as mask coefficients are, agrees to far less on few images than on all.
-"""
+REPEATED = 2
+"""Number of reference images that are run twice."""
 
 
-def few(known: References) -> References:
-    """Return the first reference images: emulation takes seconds for each."""
+def few(known: References, count: int) -> References:
+    """Return the first `count` reference images: emulation takes seconds for each.
+
+    An output that is near zero on many images, as mask coefficients are, agrees to far less on few images than on all.
+    """
     inputs, of_float, of_source = (
-        tuple(one[:COMPARED] for one in group) for group in (known.inputs, known.float, known.source)
+        tuple(one[:count] for one in group) for group in (known.inputs, known.float, known.source)
     )
     return References(inputs, of_float, of_source, known.shown)
 

@@ -68,7 +68,7 @@ def validate(
     known, tested = references(exported), split.test
     shown: list[int] = exported.details["shown"]
     if device.emulated:
-        known = emulation.few(known)
+        known = emulation.few(known, parameters.emulated_images)
         chosen = balanced_subset(samples, split.test, parameters.emulated_images, split.seed)
         tested = tuple(dict.fromkeys([*shown, *chosen]))[: max(len(chosen), len(shown))]
     connected = connect(device)
