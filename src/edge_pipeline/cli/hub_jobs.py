@@ -3,9 +3,9 @@
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -36,12 +36,16 @@ def jobs(limit: int, watch: bool) -> None:
         raise click.ClickException(str(error)) from error
     mine = [device.folder for device in load_project().devices.values() if device.kind == "aihub" and device.folder]
     folders = dict.fromkeys([DEFAULT_FOLDER, *mine])
-    every = submitted(Ledger(Path(one), client.address) for one in folders)
+
+    def newest() -> "list[Submitted]":
+        return submitted(Ledger(Path(one), client.address) for one in folders)
+
+    every = newest()
     if not every:
         click.echo(f"No jobs were submitted to {client.address} from here.")
         return
     try:
-        found = _watched(client, every[:limit]) if watch else _printed(client, every[:limit])
+        found = _watched(client, lambda: newest()[:limit]) if watch else _printed(client, every[:limit])
     except DeviceError as error:
         raise click.ClickException(str(error)) from error
     still = sum(one.open for one in found)
@@ -58,20 +62,25 @@ def _printed(client: "Client", every: "Sequence[Submitted]") -> "list[Seen]":
     return found
 
 
-def _watched(client: "Client", every: "Sequence[Submitted]") -> "list[Seen]":
-    """Show the table until no job is open, or Ctrl-C; where there is no terminal, a line for each new state."""
+def _watched(client: "Client", newest: "Callable[[], list[Submitted]]") -> "list[Seen]":
+    """Show the table until no job is open, or Ctrl-C; where there is no terminal, a line for each new state.
+
+    What is submitted meanwhile is shown too.
+    """
     from rich.console import Console
     from rich.live import Live
 
     from edge_pipeline.devices.aihub.listing import seen
 
     console = Console()
-    found: dict[str, Any] = {one.name: seen(client, one) for one in every}
+    found: dict[str, Seen] = {}
     shown: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         live = stack.enter_context(Live(console=console)) if console.is_terminal else None
         while True:
+            ended = {name: one for name, one in found.items() if not one.open}
+            found = {job.name: ended.get(job.name) or seen(client, job) for job in newest()}
             if live:
                 live.update(_table(list(found.values())), refresh=True)
             for name, one in found.items():
@@ -81,7 +90,6 @@ def _watched(client: "Client", every: "Sequence[Submitted]") -> "list[Seen]":
             if not any(one.open for one in found.values()):
                 break
             time.sleep(EVERY_S)
-            found |= {name: seen(client, one.job) for name, one in found.items() if one.open}
     return list(found.values())
 
 

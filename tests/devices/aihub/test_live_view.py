@@ -1,6 +1,7 @@
 """One view of all jobs: while a run waits for them, after Ctrl-C, and from the command line."""
 
 import io
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -197,8 +198,9 @@ def test_the_command_watches_until_all_have_ended(
     timer.start()
     found = cli("--watch")
     thread.join(PATIENCE_S)
+    assert found.exit_code == 0, found.output
     states = [line.split()[3] for line in found.output.splitlines()[:-1] if "host" in line]
-    assert states[-1] == "done" and "optimizing" in states, found.output
+    assert states and states[-1] == "done" and "optimizing" in states, found.output
     assert len(states) == len(set(states))
 
 
@@ -213,3 +215,20 @@ def test_a_profile_stays_in_the_list_after_its_result_was_taken(
     jobs.forget(ledger, "compile", path.stem)
     jobs.forget(ledger, "compile", path.stem)
     assert hub.jobs()[0] in cli().output
+
+
+def test_a_job_that_is_just_being_asked_for_is_waited_for(
+    hub: Hub, device: DeviceSpec, exported: dict[Precision, Artifact], cli: Any
+) -> None:
+    compile_there(device, exported[Precision.FLOAT])
+    (path,) = Path(device.folder or "").rglob("compile/*.json")
+    record = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**record, "id": "", "since": time.time()}))
+    timer = threading.Timer(2.0, lambda: path.write_text(json.dumps(record)))
+    timer.start()
+    found = cli("--watch")
+    timer.join()
+    lines = [line.split() for line in found.output.splitlines()]
+    assert "unknown" in lines[0] and "done" in lines[-2], found.output
+    path.write_text(json.dumps({**record, "id": "", "since": time.time() - 3600}))
+    assert "0 of them not ended" in cli("--watch").output

@@ -12,6 +12,9 @@ from edge_pipeline.devices.aihub.ledger import Ledger
 if TYPE_CHECKING:
     from qai_hub import public_api_pb2 as pb
 
+ASKING_S = 60.0
+"""For so long a job whose number is not known is taken for one that the Hub is being asked for."""
+
 KINDS = ("compile", "quantize", "link", "profile", "inference")
 
 
@@ -52,8 +55,10 @@ class Seen:
 
     @property
     def open(self) -> bool:
-        """Whether it goes on."""
-        return self.state not in (*(one.lower() for one in ENDED), "gone", "unknown")
+        """Whether it goes on, or is just being asked for."""
+        if self.state == "unknown":
+            return time.time() - self.job.since < ASKING_S
+        return self.state not in (*(one.lower() for one in ENDED), "gone")
 
 
 def submitted(ledgers: Iterable[Ledger]) -> list[Submitted]:
